@@ -1,0 +1,94 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+/// Every target speaks the same dialect: Swift 6 with its checks for data races, explicit `any`, and
+/// imports that do not leak.
+let dialect: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let package = Package(
+  name: "swift-fd-poller",
+  products: [
+    .library(name: "FDPoller", targets: ["FDPoller"]),
+    .library(name: "FDNet", targets: ["FDNet"]),
+    .executable(name: "fdproxy", targets: ["fdproxy"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
+  ],
+  targets: [
+    .target(name: "CShims", path: "CShims"),
+    .target(name: "FDAtomics", swiftSettings: dialect + [.strictMemorySafety()]),
+    .target(
+      name: "FDOwnership",
+      dependencies: ["FDAtomics"],
+      swiftSettings: dialect + [.strictMemorySafety()]),
+    .target(
+      name: "FDPoller",
+      dependencies: [
+        "CShims", "FDAtomics", "FDOwnership",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: dialect),
+    .target(
+      name: "FDNet",
+      dependencies: [
+        "CShims", "FDAtomics", "FDPoller",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: dialect),
+    .executableTarget(
+      name: "fdproxy",
+      dependencies: [
+        "FDNet", "FDPoller",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: dialect),
+    // The fast paths of the ownership word, each under a name that a disassembler finds.
+    .executableTarget(
+      name: "fdprobes", dependencies: ["FDAtomics", "FDOwnership"], path: "Tests/fdprobes",
+      swiftSettings: dialect),
+    .target(
+      name: "StressKit",
+      dependencies: [
+        "FDNet", "FDPoller", .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      path: "Stress/StressKit", swiftSettings: dialect),
+    .executableTarget(
+      name: "fdstress",
+      dependencies: [
+        "StressKit", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      path: "Stress/fdstress", swiftSettings: dialect),
+    .target(
+      name: "TestKit", dependencies: ["CShims"], path: "Tests/TestKit", swiftSettings: dialect),
+    .testTarget(
+      name: "FDOwnershipTests", dependencies: ["FDAtomics", "FDOwnership", "TestKit"],
+      swiftSettings: dialect),
+    .testTarget(
+      name: "FDPollerTests",
+      dependencies: [
+        "CShims", "FDAtomics", "FDOwnership", "FDPoller", "TestKit",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ], swiftSettings: dialect),
+    .testTarget(
+      name: "FDNetTests",
+      dependencies: [
+        "CShims", "FDNet", "FDOwnership", "FDPoller", "TestKit",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ], swiftSettings: dialect),
+    .testTarget(name: "fdproxyTests", dependencies: ["TestKit"], swiftSettings: dialect),
+  ]
+)

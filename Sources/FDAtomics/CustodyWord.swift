@@ -1,0 +1,2 @@
+/// The word that the poller runs on. Nothing above this alias is generic over it.
+public typealias CustodyWord = HardwareWord

@@ -1,0 +1,352 @@
+import CShims
+public import FDPoller
+import Glibc
+import SystemPackage
+
+/// A stream socket on a loop: bytes in as they arrive, bytes out as fast as the peer takes them.
+///
+/// A connection is used on its loop only, from its handler's calls, a timer, or a closure given to `loop.run`.
+/// It may move to another loop, by `move(to:)` or through a `ConnectionPool`; nothing may hold on to its former
+/// loop then.
+public final class Connection: DescriptorHandler, @unchecked Sendable {
+  /// The loop that the connection runs on. Read on that loop, or while nothing can move it.
+  public internal(set) var loop: EventLoop
+  /// The descriptor. Stale once the connection is closed.
+  public internal(set) var handle: FDHandle
+  public let settings: ConnectionSettings
+
+  /// Nil before it is set up, while it rests in a pool, and after `closed`.
+  var handler: (any ConnectionHandler)?
+  var phase: Phase
+  var input = Input.reading
+  var outputState = Output.open
+  /// The output has been above the high watermark, and has not fallen to the low one since.
+  private var isAboveWatermark = false
+  var output = OutputBuffer()
+  var deadlines = Deadlines()
+  private var closeReason: CloseReason?
+  /// What a connection has in addition while it is being made, and for good if it belongs to a pool.
+  var companion: (any ConnectionCompanion)?
+
+  enum Phase {
+    /// connect(2) has not finished.
+    case connecting
+    case open
+    /// In a pool: no user, nothing queued, takeable by any loop.
+    case parked
+    /// close() was called: output is flushed, then input discarded until the peer is done as well.
+    case closing
+    /// The descriptor is deleted; only `departed` is to come.
+    case closed
+  }
+
+  enum Input {
+    case reading
+    case paused
+    case ended
+  }
+
+  enum Output {
+    case open
+    /// To be shut down when everything queued is sent.
+    case finishing
+    case shut
+  }
+
+  init(loop: EventLoop, settings: ConnectionSettings, phase: Phase) {
+    self.loop = loop
+    self.settings = settings
+    self.phase = phase
+    handle = FDHandle.none
+  }
+
+  /// Hands the socket to the poller. On the loop.
+  ///
+  /// - Throws: what `EventLoop.insert` throws; the socket is then still the caller's.
+  func insert(_ fd: Int32) throws(PollerError) {
+    let interest: Interest = phase == .connecting ? .write : .read
+    handle = try loop.insert(
+      FileDescriptor(rawValue: fd), handler: self, wanting: interest, options: .fresh)
+    (deadlines.lastInput, deadlines.lastOutput) = (loop.tickTime, loop.tickTime)
+    startDeadlines()
+  }
+
+  // MARK: Events
+
+  /// How many full receives one event may make, for the sake of the others.
+  private static var receivesPerEvent: Int { 4 }
+
+  public override func ready(
+    _ readiness: Readiness, of handle: FDHandle, on loop: EventLoop
+  ) {
+    switch phase {
+    case .open where handler == nil:
+      // It has just been made or checked out, and its user is about to be told: the event comes again.
+      break
+    case .open, .closing:
+      if readiness.mayWrite && wantsRoom { flush() }
+      if readiness.mayRead && (input == .reading || phase == .closing) { receive() }
+    case .connecting, .parked:
+      companion?.ready(self, readiness)
+    case .closed:
+      break
+    }
+  }
+
+  private func receive() {
+    for _ in 0..<Self.receivesPerEvent {
+      switch loop.receive(handle) {
+      case .done(let count) where count > 0:
+        deadlines.lastInput = loop.tickTime
+        if phase == .open {
+          let bytes = UnsafeRawBufferPointer(start: loop.scratch.baseAddress, count: count)
+          handler?.received(bytes.bytes, on: self)
+        }
+        // Less than there was room for: the socket is empty, and tells when it is not.
+        guard count == loop.scratch.count, input == .reading, phase == .open || phase == .closing
+        else { return }
+      case .done:
+        return endInput()
+      case .wouldBlock:
+        return
+      case .failed(let errno):
+        return end(.failed(errno))
+      }
+    }
+  }
+
+  private func endInput() {
+    input = .ended
+    loop.stop(.read, handle)
+    if phase == .open { handler?.inputEnded(on: self) }
+    finishIfDone()
+  }
+
+  /// The descriptor is gone, by this connection's doing or another's.
+  public override func departed(_ handle: FDHandle, _ departure: Departure) {
+    deadlines.cancel(on: loop)
+    output.removeAll()
+    let companion = companion
+    let handler = handler
+    self.companion = nil
+    self.handler = nil
+    companion?.departed(self)
+    handler?.closed(self, closeReason ?? .deleted)
+  }
+
+  /// connect(2) has succeeded.
+  func becomeOpen() {
+    companion = nil
+    phase = .open
+    (deadlines.lastInput, deadlines.lastOutput) = (loop.tickTime, loop.tickTime)
+    loop.stop(.write, handle)
+    loop.want(.read, handle)
+    startDeadlines()
+  }
+
+  /// A check-out has made the connection this loop's.
+  func wake() {
+    phase = .open
+    input = .reading
+    (deadlines.lastInput, deadlines.lastOutput) = (loop.tickTime, loop.tickTime)
+    startDeadlines()
+  }
+
+  /// Whether nothing is queued, half closed or paused, so that somebody else can take it from here.
+  var isQuiescent: Bool {
+    phase == .open && input == .reading && outputState == .open && output.isEmpty
+  }
+
+  // MARK: Ending
+
+  public override func retire() { phase = .closed }
+
+  /// Deletes the descriptor; `closed` comes when the poller has done it.
+  func end(_ reason: CloseReason) {
+    guard phase != .closed else { return }
+    phase = .closed
+    closeReason = reason
+    deadlines.cancel(on: loop)
+    loop.delete(handle)
+  }
+
+  /// Both directions are finished: there is nothing left to do.
+  private func finishIfDone() {
+    if phase != .closed && input == .ended && outputState == .shut { end(.finished) }
+  }
+
+  // MARK: Output
+
+  /// Whether the loop should tell when there is room in the socket.
+  private var wantsRoom: Bool { !output.isEmpty }
+
+  /// Sends what is queued as far as the socket takes it.
+  private func flush() {
+    while !output.isEmpty {
+      switch loop.send(handle, output.bytes) {
+      case .done(let count):
+        output.removeFirst(count)
+        deadlines.lastOutput = loop.tickTime
+      case .wouldBlock:
+        break
+      case .failed(let errno):
+        return end(.failed(errno))
+      }
+      guard !output.isEmpty else { break }
+      return noteDrain()
+    }
+    loop.stop(.write, handle)
+    if outputState == .finishing { shutDown() }
+    noteDrain()
+  }
+
+  private func noteDrain() {
+    if isAboveWatermark && output.count <= settings.lowWatermark {
+      isAboveWatermark = false
+      if phase == .open { handler?.drained(self) }
+    }
+  }
+
+  private func shutDown() {
+    outputState = .shut
+    // ENOTCONN: the peer has reset the connection, which the next receive tells.
+    _ = loop.shutDownOutput(handle)
+    finishIfDone()
+  }
+}
+
+/// What a write came to.
+public enum WriteResult: Sendable, Equatable {
+  /// The kernel has taken all of it.
+  case sent
+  /// It is queued, in part or whole.
+  case queued
+  /// As `queued`, and the output is above the high watermark: pause the input until `drained`.
+  case queuedAboveWatermark
+  /// The connection takes no output any more; the bytes are lost.
+  case refused
+}
+
+// MARK: - What the user does
+
+extension Connection {
+  /// Sends bytes: at once if nothing waits, copying only what the socket does not take. Never blocks and never
+  /// calls back. On the loop.
+  @discardableResult
+  public func write(_ bytes: RawSpan) -> WriteResult {
+    bytes.withUnsafeBytes { write($0) }
+  }
+
+  /// As `write(_:)` with a span.
+  @discardableResult
+  public func write(_ bytes: UnsafeRawBufferPointer) -> WriteResult {
+    assert(loop.isCurrent, "a connection is used on its loop")
+    guard phase == .open, outputState == .open else { return .refused }
+    var rest = bytes
+    if output.isEmpty {
+      switch loop.send(handle, bytes) {
+      case .done(let count):
+        deadlines.lastOutput = loop.tickTime
+        if count == bytes.count { return .sent }
+        rest = UnsafeRawBufferPointer(rebasing: bytes[count...])
+      case .wouldBlock:
+        break
+      case .failed(let errno):
+        end(.failed(errno))
+        return .refused
+      }
+      deadlines.lastOutput = loop.tickTime
+      loop.want(.write, handle)
+    }
+    output.append(rest)
+    startDeadlines()
+    guard output.count > settings.highWatermark else { return .queued }
+    isAboveWatermark = true
+    return .queuedAboveWatermark
+  }
+
+  /// The bytes that wait for the socket.
+  public var queuedOutput: Int { output.count }
+
+  /// Whether the output is above the high watermark, or has been and not yet fallen to the low one.
+  public var isCongested: Bool { isAboveWatermark }
+
+  /// Whether `write` takes bytes.
+  public var isWritable: Bool { phase == .open && outputState == .open }
+
+  /// Whether the connection is closed or on its way there.
+  public var isClosing: Bool { phase == .closing || phase == .closed }
+
+  /// Receives nothing until `resumeReading()`; the kernel's buffer fills and slows the peer down. On the loop.
+  public func pauseReading() {
+    assert(loop.isCurrent, "a connection is used on its loop")
+    guard phase == .open, input == .reading else { return }
+    input = .paused
+    loop.stop(.read, handle)
+  }
+
+  /// On the loop.
+  public func resumeReading() {
+    assert(loop.isCurrent, "a connection is used on its loop")
+    guard phase == .open, input == .paused else { return }
+    input = .reading
+    deadlines.lastInput = loop.tickTime
+    loop.want(.read, handle)
+    startDeadlines()
+  }
+
+  /// Sends what is queued and then the end of the stream; input goes on (half-close). On the loop.
+  public func finishOutput() {
+    assert(loop.isCurrent, "a connection is used on its loop")
+    guard phase == .open || phase == .closing, outputState == .open else { return }
+    outputState = .finishing
+    if output.isEmpty { shutDown() }
+  }
+
+  /// Closes in order: sends what is queued and the end of the stream, discards input until the peer is done
+  /// too, or until the drain deadline. (A close with unread input would be a reset, which destroys output
+  /// that the peer has not read yet; RFC 9293, 3.6.1.) Input is not delivered any more. On the loop.
+  public func close() {
+    assert(loop.isCurrent, "a connection is used on its loop")
+    guard phase == .open else {
+      if phase == .connecting || phase == .parked { end(.finished) }
+      return
+    }
+    phase = .closing
+    deadlines.closeBegan = EventLoop.clock()
+    if input == .paused {
+      input = .reading
+      loop.want(.read, handle)
+    }
+    finishOutput()
+    startDeadlines()
+  }
+
+  /// Closes at once with a reset (SO_LINGER 0, socket(7)): queued output is lost. On the loop.
+  public func abort() {
+    assert(loop.isCurrent, "a connection is used on its loop")
+    guard phase != .closed else { return }
+    _ = fdp_set_linger(handle.fd, true, 0)
+    end(.aborted)
+  }
+
+  /// Who tells about the connection from now on. On the loop.
+  public func setHandler(_ handler: any ConnectionHandler) { self.handler = handler }
+
+  /// The address of the peer, or nil if the socket has none (any more). On the loop.
+  public var peerAddress: SocketAddress? {
+    SocketAddress.reading { fdp_peer_address(handle.fd, $0, $1) }
+  }
+
+  /// The address of this end. On the loop.
+  public var localAddress: SocketAddress? {
+    SocketAddress.reading { fdp_local_address(handle.fd, $0, $1) }
+  }
+}
+
+/// What accompanies a connection: its making, or the pool that it belongs to.
+protocol ConnectionCompanion: AnyObject {
+  func ready(_ connection: Connection, _ readiness: Readiness)
+  func timedOut(_ connection: Connection)
+  func departed(_ connection: Connection)
+}

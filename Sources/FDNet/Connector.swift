@@ -1,0 +1,135 @@
+import CShims
+public import FDPoller
+import Glibc
+public import SystemPackage
+
+/// Why a connection could not be made.
+public struct ConnectError: Error, Equatable, Sendable {
+  public enum Cause: Equatable, Sendable {
+    /// connect(2) had not finished by the deadline.
+    case timedOut(Duration)
+    /// The kernel or the peer refused.
+    case refused(Errno)
+    /// The poller did not take the socket.
+    case poller(PollerError)
+    /// The connection was aborted, or the poller stopped, before it was made.
+    case cancelled
+  }
+
+  public let address: SocketAddress
+  public let cause: Cause
+}
+
+extension ConnectError: CustomStringConvertible {
+  public var description: String {
+    let reason =
+      switch cause {
+      case .timedOut(let duration): "no answer within \(duration)"
+      case .refused(let errno): "\(errno) (errno \(errno.rawValue))"
+      case .poller(let error): "\(error)"
+      case .cancelled: "cancelled"
+      }
+    return "cannot connect to \(address): \(reason)"
+  }
+}
+
+/// Makes outgoing connections without blocking.
+public enum Connector {
+  /// Connects to an address. On the loop.
+  ///
+  /// - Parameters:
+  ///   - address: of the peer.
+  ///   - loop: the calling loop, on which the connection will run.
+  ///   - deadline: how long connect(2) may take; nil leaves it to the kernel (tcp(7), tcp_syn_retries).
+  ///   - settings: of the connection.
+  ///   - completion: called on the loop, once, and not within this call. It sets the connection's handler.
+  /// - Returns: the connection in the making, whose `abort()` cancels the attempt; nil if it failed at once.
+  @discardableResult
+  public static func connect(
+    to address: SocketAddress, on loop: EventLoop, deadline: Duration?,
+    settings: ConnectionSettings,
+    _ completion: @escaping (Result<Connection, ConnectError>) -> Void
+  ) -> Connection? {
+    precondition(loop.isCurrent, "a loop connects for itself")
+    do {
+      return try begin(address, loop, deadline, settings, completion)
+    } catch {
+      loop.defer { completion(.failure(error)) }
+      return nil
+    }
+  }
+
+  private static func begin(
+    _ address: SocketAddress, _ loop: EventLoop, _ deadline: Duration?,
+    _ settings: ConnectionSettings,
+    _ completion: @escaping (Result<Connection, ConnectError>) -> Void
+  ) throws(ConnectError) -> Connection {
+    let fd = fdp_socket(address.domain, Int32(SOCK_STREAM.rawValue))
+    guard fd >= 0 else {
+      throw ConnectError(address: address, cause: .refused(Errno(rawValue: -fd)))
+    }
+    if settings.noDelay && address.family != .unix {
+      _ = fdp_set_option(fd, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+    }
+    let result = address.withSockAddr { fdp_connect(fd, $0, $1) }
+    // EAGAIN is a Unix socket whose backlog is full: it does not go on in the background (connect(2)).
+    guard result == 0 || result == -EINPROGRESS else {
+      _ = fdp_close(fd)
+      throw ConnectError(address: address, cause: .refused(Errno(rawValue: -result)))
+    }
+    let connection = Connection(loop: loop, settings: settings, phase: .connecting)
+    connection.companion = Connecting(to: address, deadline: deadline, completion)
+    if let deadline {
+      connection.deadlines.connectDue = EventLoop.clock() + deadline.wholeNanoseconds
+    }
+    do {
+      try connection.insert(fd)
+    } catch {
+      _ = fdp_close(fd)
+      throw ConnectError(address: address, cause: .poller(error))
+    }
+    return connection
+  }
+}
+
+/// Accompanies a connection until connect(2) has finished, and tells how it went.
+private final class Connecting: ConnectionCompanion {
+  private let address: SocketAddress
+  private let deadline: Duration?
+  private let completion: (Result<Connection, ConnectError>) -> Void
+  private var failure = ConnectError.Cause.cancelled
+
+  init(
+    to address: SocketAddress, deadline: Duration?,
+    _ completion: @escaping (Result<Connection, ConnectError>) -> Void
+  ) {
+    self.address = address
+    self.deadline = deadline
+    self.completion = completion
+  }
+
+  func ready(_ connection: Connection, _ readiness: Readiness) {
+    guard readiness.mayWrite else { return }
+    var error: Int32 = 0
+    let result = fdp_get_option(connection.handle.fd, SOL_SOCKET, SO_ERROR, &error)
+    if result == 0 && error == 0 {
+      connection.becomeOpen()
+      completion(.success(connection))
+    } else {
+      fail(connection, .refused(Errno(rawValue: result == 0 ? error : -result)))
+    }
+  }
+
+  func timedOut(_ connection: Connection) {
+    fail(connection, .timedOut(deadline ?? .zero))
+  }
+
+  private func fail(_ connection: Connection, _ cause: ConnectError.Cause) {
+    failure = cause
+    connection.end(.finished)
+  }
+
+  func departed(_ connection: Connection) {
+    completion(.failure(ConnectError(address: address, cause: failure)))
+  }
+}

@@ -1,0 +1,148 @@
+import CShims
+import FDOwnership
+import FDPoller
+import Glibc
+import Logging
+import Synchronization
+import SystemPackage
+
+/// What the sockets of one listener have in common. Any thread.
+final class ListenerShared: Sendable {
+  let settings: ConnectionSettings
+  let logger: Logger
+  let makeHandler: @Sendable (Connection) -> (any ConnectionHandler)?
+  let isClosed = Atomic(false)
+  private let accepted = Atomic(0)
+  private let turnedAway = Atomic(0)
+  private let pauses = Atomic(0)
+  /// An open descriptor that is given up to turn one client away when no other is left, or -1.
+  private let reserve = Mutex(fdp_open_null())
+
+  init(
+    settings: ConnectionSettings, logger: Logger,
+    _ makeHandler: @escaping @Sendable (Connection) -> (any ConnectionHandler)?
+  ) {
+    self.settings = settings
+    self.logger = logger
+    self.makeHandler = makeHandler
+  }
+
+  deinit {
+    reserve.withLock { if $0 >= 0 { _ = fdp_close($0) } }
+  }
+
+  var statistics: Listener.Statistics {
+    Listener.Statistics(
+      accepted: accepted.load(ordering: .relaxed), turnedAway: turnedAway.load(ordering: .relaxed),
+      pauses: pauses.load(ordering: .relaxed))
+  }
+
+  func noteAccept() { accepted.add(1, ordering: .relaxed) }
+
+  /// Returns whether it is the first pause ever, which is worth a line in the log.
+  func notePause() -> Bool { pauses.add(1, ordering: .relaxed).oldValue == 0 }
+
+  /// Accepts one client with the reserve descriptor's number and closes it at once: it learns that it has to go
+  /// instead of waiting in the queue for ever.
+  func turnAway(_ listener: FDHandle, on loop: EventLoop) {
+    reserve.withLock { reserve in
+      guard reserve >= 0 else { return }
+      _ = fdp_close(reserve)
+      if case .done(let client) = loop.accept(listener, nil, nil) {
+        _ = fdp_close(Int32(client))
+        turnedAway.add(1, ordering: .relaxed)
+      }
+      reserve = fdp_open_null()
+    }
+  }
+
+  /// Another thread may have got the number meanwhile; try again.
+  func restoreReserve() {
+    reserve.withLock { if $0 < 0 { $0 = fdp_open_null() } }
+  }
+}
+
+/// One listening descriptor, on one loop or shared by those of a group.
+final class ListeningSocket: DescriptorHandler, @unchecked Sendable {
+  private let shared: ListenerShared
+  /// The loops, by bit, that do not accept at the moment.
+  private let paused = Atomic<UInt16>(0)
+
+  /// How many clients one event may bring: the other descriptors want their turn.
+  private static let acceptsPerEvent = 64
+  private static let pause = Duration.milliseconds(100)
+
+  init(_ shared: ListenerShared) { self.shared = shared }
+
+  override func ready(
+    _ readiness: Readiness, of handle: FDHandle, on loop: EventLoop
+  ) {
+    // A loop that pauses has passed the event on already, and looks by itself when it goes on.
+    guard !isPaused(loop) else { return }
+    acceptAll(handle, on: loop, bound: Self.acceptsPerEvent)
+  }
+
+  private func isPaused(_ loop: EventLoop) -> Bool {
+    paused.load(ordering: .relaxed) & loop.bit.mask.rawValue != 0
+  }
+
+  /// Accepts what is queued, at most `bound` clients.
+  func acceptAll(_ handle: FDHandle, on loop: EventLoop, bound: Int) {
+    for _ in 0..<bound {
+      switch loop.accept(handle, nil, nil) {
+      case .done(let fd):
+        shared.noteAccept()
+        begin(Int32(fd), on: loop)
+      case .wouldBlock:
+        return
+      case .failed(.tooManyOpenFiles), .failed(.tooManyOpenFilesInSystem), .failed(.noBufferSpace),
+        .failed(.noMemory):
+        shared.turnAway(handle, on: loop)
+        return pause(handle, on: loop)
+      case .failed(.badFileDescriptor), .failed(.invalidArgument), .failed(.notSocket):
+        // Closed behind our back, or shut down: nothing will come any more.
+        return loop.stop(.read, handle)
+      case .failed:
+        // The client's network failed before it was accepted (accept(2), ERRORS): the next one, please.
+        continue
+      }
+    }
+  }
+
+  private func begin(_ fd: Int32, on loop: EventLoop) {
+    if shared.settings.noDelay {
+      // Fails on a Unix socket, where there is nothing to set.
+      _ = fdp_set_option(fd, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+    }
+    let connection = Connection(loop: loop, settings: shared.settings, phase: .open)
+    do {
+      try connection.insert(fd)
+    } catch {
+      _ = fdp_close(fd)
+      if error != .notRunning {
+        shared.logger.error("a client is turned away", metadata: ["error": "\(error)"])
+      }
+      return
+    }
+    if let handler = shared.makeHandler(connection) {
+      connection.setHandler(handler)
+    } else {
+      connection.abort()
+    }
+  }
+
+  private func pause(_ handle: FDHandle, on loop: EventLoop) {
+    if shared.notePause() {
+      shared.logger.warning(
+        "out of descriptors or socket memory: accepting pauses, and goes on by itself",
+        metadata: ["loop": "\(loop.name)"])
+    }
+    paused.bitwiseOr(loop.bit.mask.rawValue, ordering: .relaxed)
+    loop.stop(.read, handle)
+    loop.schedule(after: Self.pause) { [self] in
+      shared.restoreReserve()
+      paused.bitwiseAnd(~loop.bit.mask.rawValue, ordering: .relaxed)
+      loop.want(.read, handle)
+    }
+  }
+}

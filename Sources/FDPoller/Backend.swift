@@ -1,0 +1,72 @@
+import CShims
+import FDOwnership
+package import SystemPackage
+
+/// What a byte operation came to.
+package enum IOResult: Equatable {
+  /// That many bytes were moved; for a receive 0 is the end of the stream.
+  case done(Int)
+  case wouldBlock
+  case failed(Errno)
+
+  @inline(__always)
+  package init(_ result: Int) {
+    if result >= 0 {
+      self = .done(result)
+    } else if result == -Int(EAGAIN) {
+      self = .wouldBlock
+    } else {
+      self = .failed(Errno(rawValue: CInt(-result)))
+    }
+  }
+}
+
+/// What a loop asks of the kernel: the poller itself knows no system call that waits or moves bytes.
+///
+/// A backend belongs to one loop and is used on its thread only. It alone knows what it has registered with the
+/// kernel; nobody else keeps a record of that. It never reads the ownership word: the loop does, and
+/// tells it.
+protocol Backend: AnyObject {
+  // Readiness
+
+  /// Sets what is wanted of a descriptor that this loop owns. The kernel learns of it before the next wait; of
+  /// several changes in one tick, the last.
+  func setInterest(_ interest: Interest, of handle: FDHandle, _ options: InsertOptions)
+
+  /// What is wanted of the descriptor; empty if this loop has no registration for that incarnation.
+  func interest(in handle: FDHandle) -> Interest
+
+  /// Removes the registration of that incarnation, if there is one, from the kernel and from the record,
+  /// at once: the descriptor stays open.
+  func remove(_ handle: FDHandle)
+
+  /// Drops the record of that incarnation: its descriptor is about to be closed, which removes the registration.
+  func forget(_ handle: FDHandle)
+
+  /// An event came for an incarnation that this loop does not own: removes what caused it.
+  func removeCause(of handle: FDHandle)
+
+  /// Waits for events.
+  ///
+  /// - Parameter timeoutNanoseconds: nil waits for ever, 0 not at all.
+  /// - Returns: the number of events, to be read with `event(at:)` before the next wait.
+  func wait(timeoutNanoseconds: UInt64?) -> Int
+  func event(at index: Int) -> (handle: FDHandle, readiness: Readiness)
+
+  // Bytes
+
+  func accept(
+    _ listener: FDHandle, _ address: UnsafeMutableRawPointer?,
+    _ length: UnsafeMutablePointer<UInt32>?
+  ) -> IOResult
+  func connect(_ handle: FDHandle, _ address: UnsafeRawPointer, _ length: UInt32) -> IOResult
+  func receive(
+    _ handle: FDHandle, into buffer: UnsafeMutableRawBufferPointer, peeking: Bool
+  ) -> IOResult
+  func send(_ handle: FDHandle, _ bytes: UnsafeRawBufferPointer) -> IOResult
+  func shutDownOutput(_ handle: FDHandle) -> IOResult
+  func close(_ fd: Int32)
+
+  /// Releases what the backend holds in the kernel. The loop has ended.
+  func shutDown()
+}

@@ -1,0 +1,229 @@
+import CShims
+import FDAtomics
+public import FDOwnership
+import Synchronization
+public import SystemPackage
+
+// What a loop does with the descriptors that it owns. All on the loop's thread.
+
+extension EventLoop {
+  /// Takes a descriptor in for this loop; see `Poller.insert`. On the loop.
+  public func insert(
+    _ descriptor: FileDescriptor, handler: DescriptorHandler, wanting interest: Interest = .read,
+    options: InsertOptions = []
+  ) throws(PollerError) -> FDHandle {
+    precondition(isCurrent, "from another thread, use Poller.insert")
+    return try core.insert(
+      descriptor.rawValue, handler, into: CollectionOfOne(self), wanting: interest, options)
+  }
+
+  /// See `Poller.delete`. Callable from any thread.
+  @discardableResult
+  public func delete(_ handle: FDHandle) -> Bool { core.delete(handle) }
+
+  /// Wants to be told of more. The kernel learns of it at the end of the tick. On the loop.
+  ///
+  /// - Parameters:
+  ///   - interest: in addition to what is wanted already.
+  ///   - handle: a descriptor of this loop; of any other nothing happens.
+  public func want(_ interest: Interest, _ handle: FDHandle) {
+    change(handle, adding: interest, removing: [])
+  }
+
+  /// Wants to be told of less. An event that is on its way may still come. On the loop.
+  public func stop(_ interest: Interest, _ handle: FDHandle) {
+    change(handle, adding: [], removing: interest)
+  }
+
+  func change(_ handle: FDHandle, adding: Interest, removing: Interest) {
+    precondition(isCurrent, "a loop's interest is changed on its thread; see Poller.want")
+    guard owns(handle) else { return core.forward(handle, adding, removing, from: self) }
+    let before = backend.interest(in: handle)
+    let after = before.union(adding).subtracting(removing)
+    guard after != before else { return }
+    let options = options(of: handle)
+    backend.setInterest(after, of: handle, options)
+    if options.contains(.exclusive) && !after.contains(.read) {
+      // The kernel may have chosen this loop for an event that it has not fetched yet.
+      poke(handle)
+    }
+  }
+
+  /// Hands the event of an exclusive descriptor on to another loop that shares it: a loop that does not act on
+  /// such an event has to, since the kernel has told nobody else. On the loop.
+  public func poke(_ handle: FDHandle) {
+    guard owns(handle) else { return }
+    let state = core.table[handle.fd].ownership.state
+    let others = state.threads.subtracting(bit.mask).indices
+    // The next one after this loop, so that a poke that is declined again goes round.
+    guard let next = others.first(where: { $0 > bit.index }) ?? others.first else { return }
+    counters.add(.pokes)
+    _ = core.loop(group: bit.group, index: next)?.post(.poke(handle))
+  }
+}
+
+// MARK: - Parking and taking over
+
+extension EventLoop {
+  /// Declares that this loop does nothing with the descriptor outside its handler from here on, so that any
+  /// loop, this one included, may take it over. Nothing may be queued or in flight but its poll. On
+  /// the loop that owns the descriptor alone.
+  ///
+  /// The handler is still told of events and may delete the descriptor, but not use it otherwise: to use it
+  /// again, take it over.
+  public func park(_ handle: FDHandle) {
+    precondition(isCurrent, "a descriptor is parked by its owner")
+    guard owns(handle) else { return }
+    // Release: what the owner did with the descriptor, for the thread that wins the ticket.
+    core.table[handle.fd].parkingTicket.storeReleasing(Self.ticket(of: handle))
+  }
+
+  /// Never 0, and never another incarnation's.
+  private static func ticket(of handle: FDHandle) -> UInt64 { handle.rawValue &+ 1 }
+
+  /// Makes a parked descriptor this loop's own. On the loop.
+  ///
+  /// The word alone cannot tell that an owner is busy outside its handler, so there is the ticket: exactly one
+  /// thread wins it, the owner included, and who fails on the word gives it back.
+  ///
+  /// - Parameters:
+  ///   - handle: a parked descriptor of any loop of this poller, this loop's own included.
+  ///   - interest: what this loop wants of it.
+  ///   - body: runs inside, when the descriptor is this loop's; takes its handler.
+  /// - Returns: `.busy` too if the descriptor is not parked.
+  public func takeOver(
+    _ handle: FDHandle, wanting interest: Interest, _ body: (DescriptorHandler) -> Void
+  ) -> Takeover {
+    precondition(isCurrent, "a loop takes over for itself")
+    let result = seize(handle)
+    if result == .taken {
+      settle(handle, wanting: interest)
+      core.table[handle.fd].handler.unsafelyUnwrapped._withUnsafeGuaranteedRef(body)
+      leave(handle)
+    }
+    return result
+  }
+
+  /// The first part of a takeover, which makes no system call and may run under a lock. If it is taken, `settle` and
+  /// `leave` have to follow.
+  package func seize(_ handle: FDHandle) -> Takeover {
+    let result = winTicket(handle)
+    switch result {
+    case .taken: counters.add(.takeoversWon)
+    case .busy: counters.add(.takeoversBusy)
+    case .stale, .closing: counters.add(.takeoversGone)
+    }
+    return result
+  }
+
+  private func winTicket(_ handle: FDHandle) -> Takeover {
+    let ticket = Self.ticket(of: handle)
+    // Acquire: what the owner did before it parked.
+    guard
+      core.table[handle.fd].parkingTicket
+        .compareExchangeAcquiring(expected: ticket, desired: 0).exchanged
+    else {
+      return core.isCurrent(handle) ? .busy : .stale
+    }
+    let result = core.table[handle.fd].ownership.takeOver(handle.generation, as: bit)
+    if result != .taken {
+      // Given back only where nobody has parked a later incarnation meanwhile.
+      _ = core.table[handle.fd].parkingTicket
+        .compareExchangeAcquiring(expected: 0, desired: ticket)
+    }
+    return result
+  }
+
+  /// The second part of a takeover. This loop is inside and the only owner: its kernel poller learns of the
+  /// descriptor, and the old owner's forgets it when that loop reads its mail.
+  package func settle(_ handle: FDHandle, wanting interest: Interest) {
+    let home = core.table[handle.fd].home.exchange(UInt32(index), ordering: .relaxed)
+    backend.setInterest(interest, of: handle, options(of: handle))
+    if home != UInt32(index) { _ = core.loops[Int(home)].post(.reconcile(handle)) }
+  }
+}
+
+// MARK: - Handing over
+
+extension EventLoop {
+  /// Gives a descriptor that this loop owns alone to another loop of the poller. On the loop, outside the
+  /// descriptor's handler; neither loop may do anything with it until `body` runs there.
+  ///
+  /// - Parameters:
+  ///   - interest: what the other loop will want of it.
+  ///   - body: runs on the other loop, inside, with the descriptor its own; or here, with this loop, if the other
+  ///     one has stopped.
+  /// - Returns: `.taken` if the descriptor is on its way.
+  package func handOver(
+    _ handle: FDHandle, to other: EventLoop, wanting interest: Interest,
+    _ body: @escaping @Sendable (EventLoop) -> Void
+  ) -> Takeover {
+    assert(isCurrent && other.core === core)
+    // The word changes first: an event that this loop has already fetched finds itself lost.
+    let result = core.table[handle.fd].ownership.takeOver(handle.generation, as: other.bit)
+    guard result == .taken else { return result }
+    counters.add(.takeoversWon)
+    core.table[handle.fd].home.store(UInt32(other.index), ordering: .relaxed)
+    backend.remove(handle)
+    let letter = Letter(
+      Wish.call {
+        let interest = interest.union(other.backend.interest(in: handle))
+        other.backend.setInterest(interest, of: handle, other.options(of: handle))
+        body(other)
+        other.leave(handle)
+      })
+    if !other.post(letter) {
+      // The other loop has ended, so this one speaks for it; the poller is stopping and deletes everything.
+      body(self)
+      let duty = core.table[handle.fd].ownership.leave(as: other.bit)
+      if duty != .none { core.discharge(duty, of: handle) }
+    }
+    return .taken
+  }
+}
+
+// MARK: - Bytes
+
+// The operations of a connection or a listener on its own descriptor. On the loop that owns it; none allocates.
+
+extension EventLoop {
+  @inline(__always)
+  private func noting(_ result: IOResult, of handle: FDHandle) -> IOResult {
+    if case .done = result { noteProgress(of: handle) }
+    return result
+  }
+
+  /// Receives into `scratch`.
+  @inline(__always)
+  package func receive(_ handle: FDHandle) -> IOResult {
+    noting(backend.receive(handle, into: scratch, peeking: false), of: handle)
+  }
+
+  /// Looks at what could be received without taking it.
+  package func peek(_ handle: FDHandle) -> IOResult {
+    backend.receive(
+      handle, into: UnsafeMutableRawBufferPointer(rebasing: scratch[0..<1]), peeking: true)
+  }
+
+  @inline(__always)
+  package func send(_ handle: FDHandle, _ bytes: UnsafeRawBufferPointer) -> IOResult {
+    noting(backend.send(handle, bytes), of: handle)
+  }
+
+  package func accept(
+    _ handle: FDHandle, _ address: UnsafeMutableRawPointer?,
+    _ length: UnsafeMutablePointer<UInt32>?
+  ) -> IOResult {
+    noting(backend.accept(handle, address, length), of: handle)
+  }
+
+  package func connect(
+    _ handle: FDHandle, _ address: UnsafeRawPointer, _ length: UInt32
+  ) -> IOResult {
+    noting(backend.connect(handle, address, length), of: handle)
+  }
+
+  package func shutDownOutput(_ handle: FDHandle) -> IOResult {
+    noting(backend.shutDownOutput(handle), of: handle)
+  }
+}

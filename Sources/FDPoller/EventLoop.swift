@@ -1,0 +1,410 @@
+import CShims
+import FDAtomics
+public import FDOwnership
+import Logging
+import Synchronization
+import SystemPackage
+
+/// One thread of the poller with its kernel poller, mailbox and timers.
+///
+/// A tick: read the mail, run due timers, run deferred calls, tell the kernel what has changed and wait,
+/// hand out events. No call-back ever runs inside the call that caused it.
+///
+/// Methods say from which thread they may be called; "on the loop" means from its own thread, that is from
+/// a handler, a timer, or a closure given to `run`.
+public final class EventLoop: @unchecked Sendable {
+  /// The loop's number in its poller, from 0.
+  public let index: Int
+  /// The thread's name.
+  public let name: String
+  /// The loop's place in the ownership word.
+  public let bit: ThreadBit
+
+  package let core: PollerCore
+  let backend: EpollBackend
+  let mailbox: Mailbox<CustodyWord, EventFDParker, Wish>
+  let counters = Counters()
+
+  // What follows is the loop thread's alone.
+
+  var timers: TimerWheel<TimerCall>
+  /// Calls that wait for the end of what runs now.
+  var deferred: [Deferred] = []
+  /// The array whose turn comes next, kept for its memory.
+  private var deferredSpare: [Deferred] = []
+  /// Rises with every byte operation that moved something, so that a handler that moved nothing shows.
+  var progress: UInt64 = 0
+  private var stage = Stage.running
+  /// When the last wait ended, in nanoseconds: the time as far as events are concerned.
+  package private(set) var tickTime = EventLoop.clock()
+  /// Room for one receive; its contents are gone with the next one.
+  package let scratch = UnsafeMutableRawBufferPointer.allocate(
+    byteCount: 64 << 10, alignment: 4096)
+
+  private enum Stage {
+    case running
+    /// Every descriptor is being deleted; the loop runs until there is none left in the whole poller.
+    case closing
+    case ended
+  }
+
+  init(index: Int, bit: ThreadBit, core: PollerCore) throws(PollerError) {
+    self.index = index
+    self.bit = bit
+    self.core = core
+    name = core.configuration.name + "-\(index)"
+    let parker = try EventFDParker()
+    backend = try EpollBackend(
+      limit: core.table.count, wakeUp: parker.fd, logger: core.configuration.logger)
+    mailbox = Mailbox(parker: parker)
+    timers = TimerWheel(now: Self.clock() / Self.nanosecondsPerTick)
+  }
+
+  deinit {
+    scratch.deallocate()
+  }
+
+  /// The loop whose thread this is, or nil. Callable from any thread.
+  public static var current: EventLoop? {
+    fdp_current_loop().map { Unmanaged<EventLoop>.fromOpaque($0).takeUnretainedValue() }
+  }
+
+  /// Whether the calling thread is the loop's. Callable from any thread.
+  public var isCurrent: Bool {
+    fdp_current_loop() == Unmanaged.passUnretained(self).toOpaque()
+  }
+
+  /// The time on CLOCK_MONOTONIC, in nanoseconds. Callable from any thread.
+  package static func clock() -> UInt64 { fdp_monotonic_nanoseconds() }
+}
+
+extension EventLoop: CustomStringConvertible {
+  public var description: String { "\(name) (group \(bit.group), bit \(bit.index))" }
+}
+
+// MARK: - The tick
+
+extension EventLoop {
+  /// The thread's life: returns when the poller has stopped.
+  func runUntilStopped() {
+    fdp_set_current_loop(Unmanaged.passUnretained(self).toOpaque())
+    defer { fdp_set_current_loop(nil) }
+    if let processor = core.configuration.processor(ofLoop: index) {
+      let result = fdp_thread_pin(Int32(clamping: processor))
+      if result < 0 {
+        core.configuration.logger.warning(
+          "cannot pin a loop to its processor",
+          metadata: [
+            "loop": "\(name)", "processor": "\(processor)", "errno": "\(Errno(rawValue: -result))",
+          ])
+      }
+    }
+    while stage != .ended { tick() }
+    drainClosedMailbox()
+    backend.shutDown()
+  }
+
+  private func tick() {
+    readMail()
+    runTimers(at: tickTime)
+    runDeferred()
+    if core.isStopping { advanceStop() }
+    counters.add(.ticks)
+    let now = Self.clock()
+    noteLength(nanoseconds: now - tickTime)
+    let timeout = waitLimit(at: now)
+    let count = backend.wait(timeoutNanoseconds: timeout)
+    if timeout != 0 { counters.add(.sleeps) }
+    tickTime = timeout == 0 && count == 0 ? now : Self.clock()
+    for index in 0..<count {
+      let event = backend.event(at: index)
+      if !EpollBackend.isWakeUp(event.handle) { dispatch(event.readiness, to: event.handle) }
+    }
+  }
+
+  /// How long the coming wait may be, in nanoseconds; 0 if something is left to do.
+  private func waitLimit(at now: UInt64) -> UInt64? {
+    guard deferred.isEmpty, stage != .ended, mailbox.prepareToSleep() else { return 0 }
+    var limit: UInt64? = stage == .closing ? Self.closingRound : nil
+    if let tick = timers.nextExpiry() {
+      let expiry = tick * Self.nanosecondsPerTick
+      limit = min(limit ?? .max, expiry > now ? expiry - now : 0)
+    }
+    return limit
+  }
+
+  /// While the poller stops, a loop looks this often for descriptors that reached it late.
+  private static let closingRound: UInt64 = 2_000_000
+
+  private func noteLength(nanoseconds: UInt64) {
+    counters.raise(.longestTickNanoseconds, to: nanoseconds)
+    if nanoseconds > core.tickLimitNanoseconds {
+      counters.add(.longTicks)
+      core.configuration.logger.warning(
+        "a tick was longer than its limit: something blocks or computes on the loop",
+        metadata: ["loop": "\(name)", "milliseconds": "\(nanoseconds / 1_000_000)"])
+    }
+  }
+}
+
+// MARK: - Events
+
+extension EventLoop {
+  /// How many events in a row without progress make a descriptor suspicious.
+  private static var spinLimit: UInt32 { 1_000_000 }
+
+  @inline(__always)
+  func dispatch(_ readiness: Readiness, to handle: FDHandle) {
+    counters.add(.events)
+    switch core.table[handle.fd].ownership.enter(handle.generation, as: bit) {
+    case .entered:
+      let progressBefore = progress
+      // The slot's reference cannot go away while this thread is inside.
+      core.table[handle.fd].handler.unsafelyUnwrapped._withUnsafeGuaranteedRef {
+        $0.ready(readiness, of: handle, on: self)
+      }
+      if progress == progressBefore { noteSpin(of: handle) }
+      leave(handle)
+    case .inside:
+      counters.add(.eventsWhileInside)
+    case .lost:
+      counters.add(.eventsLost)
+      reconcile(handle)
+    case .stale:
+      counters.add(.eventsStale)
+      backend.removeCause(of: handle)
+    }
+  }
+
+  @inline(__always)
+  package func leave(_ handle: FDHandle) {
+    let duty = core.table[handle.fd].ownership.leave(as: bit)
+    if duty != .none {
+      counters.add(.closesByLastLeaver)
+      core.discharge(duty, of: handle)
+    }
+  }
+
+  /// Counts an event without progress. A million of them in a row is reported once.
+  @inline(never)
+  private func noteSpin(of handle: FDHandle) {
+    let count = core.table[handle.fd].eventsWithoutProgress
+      .wrappingAdd(1, ordering: .relaxed).newValue
+    if count == Self.spinLimit {
+      counters.add(.spinningDescriptors)
+      core.configuration.logger.warning(
+        "a descriptor gets event after event and its handler does nothing about it",
+        metadata: ["loop": "\(name)", "descriptor": "\(core.describe(handle.fd))"])
+    }
+  }
+
+  /// Says that the handler did something about its event. Byte operations of this package say it themselves; a
+  /// handler that reads or writes by itself may, so that it is not reported as spinning. On the loop.
+  public func noteProgress(of handle: FDHandle) {
+    progress &+= 1
+    if core.table[handle.fd].eventsWithoutProgress.load(ordering: .relaxed) != 0 {
+      core.table[handle.fd].eventsWithoutProgress.store(0, ordering: .relaxed)
+    }
+  }
+
+  /// Makes the kernel poller forget a descriptor if it is not this loop's now. It may have been taken away and
+  /// back since the request was made, so only the word decides.
+  func reconcile(_ handle: FDHandle) {
+    if !owns(handle) { backend.remove(handle) }
+  }
+
+  /// Whether this loop is among the owners of that incarnation. On the loop.
+  package func owns(_ handle: FDHandle) -> Bool {
+    guard core.isCurrent(handle) else { return false }
+    let state = core.table[handle.fd].ownership.state
+    return state.group == bit.group && state.threads.contains(bit.mask)
+  }
+}
+
+// MARK: - Mail
+
+/// What one thread asks of a loop.
+enum Wish {
+  case call(@Sendable () -> Void)
+  /// Tell the kernel for the first time.
+  case register(FDHandle, Interest)
+  case change(FDHandle, adding: Interest, removing: Interest)
+  /// It was taken over: forget it unless it has come back.
+  case reconcile(FDHandle)
+  /// Run the orphan deletion that somebody else has claimed.
+  case finish(FDHandle, Duty)
+  /// Forget it; the last loop that does starts what is to follow.
+  case remove(FDHandle, RemovalRound)
+  /// Act as if an event had come.
+  case poke(FDHandle)
+}
+
+extension EventLoop {
+  /// Puts a letter into the loop's mailbox. Callable from any thread.
+  ///
+  /// - Returns: false if the loop has stopped.
+  func post(_ letter: Letter<Wish>) -> Bool {
+    let sender = EventLoop.current
+    switch mailbox.post(letter) {
+    case .delivered:
+      core.count(.wakeUpsSuppressed, for: sender)
+      return true
+    case .deliveredWaking:
+      core.count(.wakeUpsSent, for: sender)
+      return true
+    case .refused:
+      return false
+    }
+  }
+
+  func post(_ wish: Wish) -> Bool { post(Letter(wish)) }
+
+  private func readMail() {
+    var mail = mailbox.take()
+    while let wish = mail.popFirst() { fulfil(wish) }
+  }
+
+  private func fulfil(_ wish: Wish) {
+    switch wish {
+    case .call(let body):
+      body()
+    case .register(let handle, let interest):
+      if owns(handle) { backend.setInterest(interest, of: handle, options(of: handle)) }
+    case .change(let handle, let adding, let removing):
+      change(handle, adding: adding, removing: removing)
+    case .reconcile(let handle):
+      reconcile(handle)
+    case .finish(let handle, let duty):
+      core.finish(handle, duty, on: self)
+    case .remove(let handle, let round):
+      backend.remove(handle)
+      round.loopIsDone()
+    case .poke(let handle):
+      dispatch(.read, to: handle)
+    }
+  }
+
+  func options(of handle: FDHandle) -> InsertOptions { core.table[handle.fd].options }
+}
+
+// MARK: - Deferred calls and timers
+
+/// A call that waits until what runs now has returned.
+enum Deferred {
+  case departed(DescriptorHandler, FDHandle, Departure)
+  case call(() -> Void)
+}
+
+/// What a timer calls.
+enum TimerCall {
+  case closure(() -> Void)
+  case target(any TimerTarget)
+}
+
+/// An object with one timer, which saves the closure.
+package protocol TimerTarget: AnyObject {
+  func timerFired(on loop: EventLoop)
+}
+
+extension EventLoop {
+  static var nanosecondsPerTick: UInt64 { 1_000_000 }
+
+  /// Runs what was deferred before this call; what it defers in turn waits for the next tick.
+  private func runDeferred() {
+    guard !deferred.isEmpty else { return }
+    swap(&deferred, &deferredSpare)
+    for call in deferredSpare {
+      switch call {
+      case .departed(let handler, let handle, let departure): handler.departed(handle, departure)
+      case .call(let body): body()
+      }
+    }
+    deferredSpare.removeAll(keepingCapacity: true)
+  }
+
+  private func runTimers(at now: UInt64) {
+    while let call = timers.popExpired(at: now / Self.nanosecondsPerTick) {
+      counters.add(.timersFired)
+      switch call {
+      case .closure(let body): body()
+      case .target(let target): target.timerFired(on: self)
+      }
+    }
+  }
+
+  /// Calls the closure in the loop's next round, after whatever runs now has returned. On the loop.
+  package func `defer`(_ body: @escaping () -> Void) {
+    assert(isCurrent)
+    deferred.append(.call(body))
+  }
+
+  package func schedule(_ target: any TimerTarget, at nanoseconds: UInt64) -> TimerID {
+    assert(isCurrent)
+    return timers.add(.target(target), at: Self.tick(notBefore: nanoseconds))
+  }
+
+  /// Calls the closure once, on the loop, not before the given time has passed and usually within a
+  /// millisecond of it. On the loop.
+  ///
+  /// - Parameters:
+  ///   - delay: from now on.
+  ///   - body: what to call; it is dropped uncalled if the poller stops first.
+  /// - Returns: what `cancel` takes.
+  @discardableResult
+  public func schedule(after delay: Duration, _ body: @escaping () -> Void) -> TimerID {
+    precondition(isCurrent, "timers belong to their loop's thread")
+    return timers.add(
+      .closure(body), at: Self.tick(notBefore: Self.clock() + delay.wholeNanoseconds))
+  }
+
+  /// Cancels a timer. On the loop.
+  ///
+  /// - Returns: false if it has been called or cancelled before.
+  @discardableResult
+  public func cancel(_ timer: TimerID) -> Bool {
+    precondition(isCurrent, "timers belong to their loop's thread")
+    return timers.cancel(timer) != nil
+  }
+
+  private static func tick(notBefore nanoseconds: UInt64) -> UInt64 {
+    (nanoseconds + nanosecondsPerTick - 1) / nanosecondsPerTick
+  }
+
+  /// Calls the closure on the loop, after everything that the same thread has posted before. Callable from any
+  /// thread, from the loop's own too; it never runs inside this call.
+  ///
+  /// - Returns: false if the loop has stopped; the closure is then not called.
+  @discardableResult
+  public func run(_ body: @escaping @Sendable () -> Void) -> Bool {
+    post(.call(body))
+  }
+}
+
+extension Duration {
+  /// In nanoseconds; nothing negative, and no overflow before the year 2500.
+  package var wholeNanoseconds: UInt64 {
+    let (seconds, attoseconds) = components
+    guard seconds >= 0, attoseconds >= 0 else { return 0 }
+    guard seconds < 9_000_000_000 else { return 9_000_000_000_000_000_000 }
+    return UInt64(seconds) * 1_000_000_000 + UInt64(attoseconds / 1_000_000_000)
+  }
+}
+
+// MARK: - Stopping
+
+extension EventLoop {
+  /// First every descriptor goes; then, when none is left in the whole poller, the loop ends.
+  private func advanceStop() {
+    stage = .closing
+    core.deleteAll(ownedBy: self)
+    // A departure that is still to be told may insert nothing, but it may post.
+    if core.liveDescriptors == 0 && deferred.isEmpty { stage = .ended }
+  }
+
+  /// What was posted before the mailbox closed is still done; what comes later is handed back.
+  private func drainClosedMailbox() {
+    var mail = mailbox.close()
+    while let wish = mail.popFirst() { fulfil(wish) }
+    while !deferred.isEmpty { runDeferred() }
+  }
+}

@@ -1,0 +1,86 @@
+import Synchronization
+
+/// What the poller counts, per loop and for the threads outside. All count up from the start, save the maximum
+/// `longestTickNanoseconds`.
+public enum PollerCounter: Int, CaseIterable, Sendable {
+  case ticks
+  /// Ticks that really waited for the kernel; each is one wake-up of the thread.
+  case sleeps
+  case events
+  /// Events for an incarnation that was gone; their cause has been removed.
+  case eventsStale
+  /// Events for a descriptor that another loop had taken over; their cause has been removed.
+  case eventsLost
+  /// Events for a descriptor that the loop was inside of already.
+  case eventsWhileInside
+  case descriptorsInserted
+  case takeoversWon
+  /// Takeovers refused because somebody was inside, or because the descriptor was not parked.
+  case takeoversBusy
+  /// Takeovers refused because the descriptor was closing or gone.
+  case takeoversGone
+  /// Orphan deletions that fell to whoever deleted.
+  case closesByDeleter
+  /// Orphan deletions that fell to the last thread that was inside.
+  case closesByLastLeaver
+  /// Orphan deletions that let the descriptor go, open.
+  case disowned
+  /// Descriptors that somebody closed behind the poller's back.
+  case rawCloses
+  /// Deletes of a descriptor that was gone already.
+  case deletesAlreadyGone
+  /// Events of an exclusive descriptor handed on to another loop.
+  case pokes
+  case wakeUpsSent
+  /// Messages to a loop that was awake and needed no wake-up.
+  case wakeUpsSuppressed
+  case timersFired
+  case longestTickNanoseconds
+  /// Ticks that were longer than the configured limit.
+  case longTicks
+  /// Times that a zombie registration was found and the loop's kernel poller made anew.
+  case kernelPollerRebuilds
+  /// Descriptors that got a million events in a row without progress.
+  case spinningDescriptors
+}
+
+/// The live counters of one loop, or of all threads that are none.
+struct Counters: ~Copyable {
+  private let values: UnsafeMutablePointer<Atomic<UInt64>>
+
+  init() {
+    values = .allocate(capacity: PollerCounter.allCases.count)
+    for index in 0..<PollerCounter.allCases.count { (values + index).initialize(to: Atomic(0)) }
+  }
+
+  deinit {
+    values.deinitialize(count: PollerCounter.allCases.count).deallocate()
+  }
+
+  /// Counts without a locked instruction. Called by the one thread that owns the counters.
+  @inline(__always)
+  func add(_ counter: PollerCounter, _ amount: UInt64 = 1) {
+    let value = values + counter.rawValue
+    value.pointee.store(value.pointee.load(ordering: .relaxed) &+ amount, ordering: .relaxed)
+  }
+
+  /// Raises a maximum. Called by the one thread that owns the counters.
+  @inline(__always)
+  func raise(_ counter: PollerCounter, to candidate: UInt64) {
+    let value = values + counter.rawValue
+    if candidate > value.pointee.load(ordering: .relaxed) {
+      value.pointee.store(candidate, ordering: .relaxed)
+    }
+  }
+
+  /// Counts on behalf of any thread.
+  func addShared(_ counter: PollerCounter, _ amount: UInt64 = 1) {
+    values[counter.rawValue].wrappingAdd(amount, ordering: .relaxed)
+  }
+
+  func snapshot(name: String) -> LoopSnapshot {
+    LoopSnapshot(
+      name: name,
+      values: (0..<PollerCounter.allCases.count).map { values[$0].load(ordering: .relaxed) })
+  }
+}

@@ -1,0 +1,43 @@
+/// The counters of a poller at one moment, each at most slightly out of date.
+public struct PollerSnapshot: Sendable, Equatable {
+  public let loops: [LoopSnapshot]
+  /// What threads that are no loops did.
+  public let outside: LoopSnapshot
+  /// Descriptors that are in the poller.
+  public let liveDescriptors: Int
+
+  /// The sum over all loops and the threads outside.
+  public var total: LoopSnapshot { loops.reduce(outside) { $0.merging($1) } }
+}
+
+/// The counters of one loop.
+public struct LoopSnapshot: Sendable, Equatable {
+  public let name: String
+  let values: [UInt64]
+
+  public subscript(counter: PollerCounter) -> UInt64 { values[counter.rawValue] }
+
+  func merging(_ other: LoopSnapshot) -> LoopSnapshot {
+    LoopSnapshot(
+      name: "total",
+      values: PollerCounter.allCases.map { counter in
+        counter == .longestTickNanoseconds
+          ? max(self[counter], other[counter]) : self[counter] + other[counter]
+      })
+  }
+}
+
+extension LoopSnapshot: CustomStringConvertible {
+  /// `loop-0: ticks 17, sleeps 4, ...`, without the counters that are zero.
+  public var description: String {
+    let counted = PollerCounter.allCases.filter { self[$0] != 0 }.map { "\($0) \(self[$0])" }
+    return "\(name): \(counted.isEmpty ? "nothing" : counted.joined(separator: ", "))"
+  }
+}
+
+extension PollerSnapshot: CustomStringConvertible {
+  public var description: String {
+    ([total] + loops + [outside]).map(\.description).joined(separator: "\n")
+      + "\nlive descriptors: \(liveDescriptors)"
+  }
+}

@@ -1,0 +1,33 @@
+import FDAtomics
+import FDOwnership
+import Synchronization
+
+/// What the poller knows of one descriptor number, in one cache line. All zeros is a free slot.
+///
+/// The fields below the ownership are written by whoever is alone with the slot (sealed) and read
+/// between enter and leave, except where they say otherwise.
+struct Slot: ~Copyable {
+  let ownership: Ownership<CustodyWord>
+
+  /// 1 while the descriptor is parked: its owner does nothing with it outside its handler, and whoever changes
+  /// the 1 into a 0 may try to take it over. See `EventLoop.takeOver`.
+  let parkingTicket: CustodyWord
+
+  /// The index of the loop that runs the orphan deletion. Written while sealed or inside; read by whoever
+  /// claimed, and, as a hint where to send mail, by anybody.
+  let home: Atomic<UInt32>
+
+  /// How many events in a row the handler got without making progress. Only for the report of a spinning
+  /// descriptor, so the loops that share one may lose counts.
+  let eventsWithoutProgress: Atomic<UInt32>
+
+  /// The slot's own reference, released by the orphan deletion.
+  var handler: Unmanaged<DescriptorHandler>?
+
+  var options: InsertOptions
+
+  /// The number was found to be closed behind the poller's back, so the orphan deletion must not close it.
+  let closedElsewhere: Atomic<Bool>
+
+  private let padding: (UInt64, UInt64)
+}
