@@ -10,20 +10,20 @@ import SystemPackage
 /// loop then.
 public final class Connection: DescriptorHandler, @unchecked Sendable {
   /// The loop that the connection runs on. Read on that loop, or while nothing can move it.
-  public internal(set) var loop: EventLoop
+  @exclusivity(unchecked) public internal(set) var loop: EventLoop
   /// The descriptor. Stale once the connection is closed.
-  public internal(set) var handle: FDHandle
+  @exclusivity(unchecked) public internal(set) var handle: FDHandle
   public let settings: ConnectionSettings
 
   /// Nil before it is set up, while it rests in a pool, and after `closed`.
-  var handler: (any ConnectionHandler)?
-  var phase: Phase
-  var input = Input.reading
-  var outputState = Output.open
+  @exclusivity(unchecked) var handler: (any ConnectionHandler)?
+  @exclusivity(unchecked) var phase: Phase
+  @exclusivity(unchecked) var input = Input.reading
+  @exclusivity(unchecked) var outputState = Output.open
   /// The output has been above the high watermark, and has not fallen to the low one since.
-  private var isAboveWatermark = false
-  var output = OutputBuffer()
-  var deadlines = Deadlines()
+  @exclusivity(unchecked) private var isAboveWatermark = false
+  @exclusivity(unchecked) var output = OutputBuffer()
+  @exclusivity(unchecked) var deadlines = Deadlines()
   private var closeReason: CloseReason?
   /// What a connection has in addition while it is being made, and for good if it belongs to a pool.
   var companion: (any ConnectionCompanion)?

@@ -27,16 +27,16 @@ public final class EventLoop: @unchecked Sendable {
 
   // What follows is the loop thread's alone.
 
-  var timers: TimerWheel<TimerCall>
+  @exclusivity(unchecked) var timers: TimerWheel<TimerCall>
   /// Calls that wait for the end of what runs now.
-  var deferred: [Deferred] = []
+  @exclusivity(unchecked) var deferred: [Deferred] = []
   /// The array whose turn comes next, kept for its memory.
   private var deferredSpare: [Deferred] = []
   /// Rises with every byte operation that moved something, so that a handler that moved nothing shows.
-  var progress: UInt64 = 0
-  private var stage = Stage.running
+  @exclusivity(unchecked) var progress: UInt64 = 0
+  @exclusivity(unchecked) private var stage = Stage.running
   /// When the last wait ended, in nanoseconds: the time as far as events are concerned.
-  package private(set) var tickTime = EventLoop.clock()
+  @exclusivity(unchecked) package private(set) var tickTime = EventLoop.clock()
   /// Room for one receive; its contents are gone with the next one.
   package let scratch = UnsafeMutableRawBufferPointer.allocate(
     byteCount: 64 << 10, alignment: 4096)

@@ -12,11 +12,11 @@ import SystemPackage
 ///
 /// Used by its loop's thread only, save `init`.
 final class EpollBackend: Backend {
-  private var epoll: Int32
+  @exclusivity(unchecked) private var epoll: Int32
   private let wakeUp: Int32
   private let registrations: LazyArray<Registration>
   /// Numbers whose registration differs from what the kernel has, each once.
-  private var changed: [Int32] = []
+  @exclusivity(unchecked) private var changed: [Int32] = []
   /// One above the highest number that was ever registered: how far a rebuild has to look.
   private var bound: Int32 = 0
 
