@@ -10,10 +10,15 @@ import SystemPackage
 /// loop then.
 public final class Connection: DescriptorHandler, @unchecked Sendable {
   /// The loop that the connection runs on. Read on that loop, or while nothing can move it.
-  @exclusivity(unchecked) public internal(set) var loop: EventLoop
+  public internal(set) var loop: EventLoop {
+    get { loopReference.loop }
+    set { loopReference = LoopReference(newValue) }
+  }
   /// The descriptor. Stale once the connection is closed.
   @exclusivity(unchecked) public internal(set) var handle: FDHandle
   public let settings: ConnectionSettings
+
+  @exclusivity(unchecked) private var loopReference: LoopReference
 
   // The loop's thread is the only one in here, and no access to these properties lasts while other code runs, so their
   // exclusivity is not checked at run time: the checks made a third of an echo's instructions.
@@ -57,7 +62,7 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
   }
 
   init(loop: EventLoop, settings: ConnectionSettings, phase: Phase) {
-    self.loop = loop
+    loopReference = LoopReference(loop)
     self.settings = settings
     self.phase = phase
     handle = FDHandle.none
@@ -181,6 +186,12 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
 
   // MARK: Output
 
+  @inline(__always)
+  private func send(_ bytes: UnsafeRawBufferPointer, on loop: EventLoop) -> IOResult {
+    deadlines.lastOutput = loop.tickTime
+    return loop.send(handle, bytes)
+  }
+
   /// Whether the loop should tell when there is room in the socket.
   private var wantsRoom: Bool { !output.isEmpty }
 
@@ -248,9 +259,8 @@ extension Connection {
     guard phase == .open, outputState == .open else { return .refused }
     var rest = bytes
     if output.isEmpty {
-      switch loop.send(handle, bytes) {
+      switch loopReference.with({ send(bytes, on: $0) }) {
       case .done(let count):
-        deadlines.lastOutput = loop.tickTime
         if count == bytes.count { return .sent }
         rest = UnsafeRawBufferPointer(rebasing: bytes[count...])
       case .wouldBlock:
@@ -259,7 +269,6 @@ extension Connection {
         end(.failed(errno))
         return .refused
       }
-      deadlines.lastOutput = loop.tickTime
       loop.want(.write, handle)
     }
     output.append(rest)
