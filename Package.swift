@@ -2,8 +2,8 @@
 
 import PackageDescription
 
-/// Every target speaks the same dialect: Swift 6 with its checks for data races, explicit `any`, and
-/// imports that do not leak.
+/// Every target speaks the same dialect: Swift 6 with its checks for data races, explicit `any`,
+/// and imports that do not leak.
 let dialect: [SwiftSetting] = [
   .swiftLanguageMode(.v6),
   .enableUpcomingFeature("ExistentialAny"),

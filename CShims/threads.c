@@ -29,8 +29,9 @@ int fdp_thread_start(pthread_t *thread, const char *name, fdp_thread_body body, 
   if (!start) return -ENOMEM;
   *start = (struct start){.body = body, .context = context};
   strncpy(start->name, name, sizeof start->name - 1);
-  // A thread inherits the mask of its creator, so the signals are blocked before it exists: a handler that the
-  // program installed never runs on a loop, and a write to a broken pipe is EPIPE instead of SIGPIPE.
+  // A thread inherits the mask of its creator, so the signals are blocked before it exists: a
+  // handler that the program installed never runs on a loop, and a write to a broken pipe is EPIPE
+  // instead of SIGPIPE.
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -11,7 +11,8 @@ final class Echo: ConnectionHandler {
 
 let poller = try Poller(PollerConfiguration(threads: 1))
 try poller.start()
-let address = try SocketAddress(parsing: CommandLine.arguments.dropFirst().first ?? "127.0.0.1:7000")
+let address = try SocketAddress(
+  parsing: CommandLine.arguments.dropFirst().first ?? "127.0.0.1:7000")
 let listener = try Listener(address, on: poller) { _ in Echo() }
 print("echoing on \(listener.address); end the input to stop")
 while readLine() != nil {}

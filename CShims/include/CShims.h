@@ -1,14 +1,14 @@
-// What Swift cannot say about Linux: system calls with their errors in the result, and a few that Swift's
-// Glibc module lacks. Every function returns -errno instead of setting errno, because Swift code may run a
-// release or an allocation between a call and its look at errno. EINTR is retried here, save where a retry
-// is wrong (close, connect); EAGAIN comes back as a value.
+// What Swift cannot say about Linux: system calls with their errors in the result, and a few that
+// Swift's Glibc module lacks. Every function returns -errno instead of setting errno, because Swift
+// code may run a release or an allocation between a call and its look at errno. EINTR is retried
+// here, save where a retry is wrong (close, connect); EAGAIN comes back as a value.
 
 #ifndef CSHIMS_H
 #define CSHIMS_H
 
-// The order matters. liburing.h defines _XOPEN_SOURCE, which changes fd_set for whoever includes sys/select.h
-// after it, and its own copy of the kernel's io_uring.h clashes with the one that swift-system's C module
-// imports, unless the kernel's copy comes first.
+// The order matters. liburing.h defines _XOPEN_SOURCE, which changes fd_set for whoever includes
+// sys/select.h after it, and its own copy of the kernel's io_uring.h clashes with the one that
+// swift-system's C module imports, unless the kernel's copy comes first.
 #include <sys/types.h>
 #include <sys/select.h>
 #include <linux/io_uring.h>
@@ -60,7 +60,8 @@ int fdp_peer_address(int fd, void *address, socklen_t *length);
 
 // Descriptors
 
-/// Never retried: after EINTR the number is already free, and may be somebody else's (close(2), NOTES).
+/// Never retried: after EINTR the number is already free, and may be somebody else's (close(2),
+/// NOTES).
 int fdp_close(int fd);
 /// A close-on-exec copy with a number of at least `minimum`.
 int fdp_duplicate(int fd, int minimum);
@@ -88,8 +89,9 @@ void fdp_thread_join(pthread_t thread);
 int fdp_thread_pin(int processor);
 int fdp_processor_count(void);
 uint64_t fdp_monotonic_nanoseconds(void);
-/// The event loop that runs on this thread, or null. Out of line on purpose: an inlined thread-local address may
-/// be cached across a suspension point, after which the code runs on another thread.
+/// The event loop that runs on this thread, or null. Out of line on purpose: an inlined
+/// thread-local address may be cached across a suspension point, after which the code runs on
+/// another thread.
 void *fdp_current_loop(void);
 void fdp_set_current_loop(void *loop);
 /// True in a child that was forked after the first call of fdp_watch_forks and has not called exec.

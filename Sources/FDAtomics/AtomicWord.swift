@@ -1,12 +1,13 @@
 /// One atomic 64-bit word: all that the lock-free parts of this package share between threads.
 ///
-/// The ownership word, the mailbox and whatever else is lock-free are generic over this protocol, so that
-/// the very source that runs on hardware also runs where every interleaving is explored. In a release build the
-/// generic code is specialised for `HardwareWord` and the protocol leaves no trace.
+/// The ownership word, the mailbox and whatever else is lock-free are generic over this protocol,
+/// so that the very source that runs on hardware also runs where every interleaving is explored. In
+/// a release build the generic code is specialised for `HardwareWord` and the protocol leaves no
+/// trace.
 ///
-/// The memory ordering is part of each method's name and never an argument: the standard library wants it to be
-/// a constant, which an argument of a protocol's method cannot be. A method exists only if somebody needs
-/// it; each caller says beside the call which edge its ordering makes.
+/// The memory ordering is part of each method's name and never an argument: the standard library
+/// wants it to be a constant, which an argument of a protocol's method cannot be. A method exists
+/// only if somebody needs it; each caller says beside the call which edge its ordering makes.
 ///
 /// Every method may be called from any thread.
 public protocol AtomicWord: ~Copyable, Sendable {
@@ -17,7 +18,8 @@ public protocol AtomicWord: ~Copyable, Sendable {
   borrowing func storeRelaxed(_ value: UInt64)
   borrowing func storeReleasing(_ value: UInt64)
 
-  /// Stores `desired` if the word is `expected`; may fail although it is. A failure is a relaxed load.
+  /// Stores `desired` if the word is `expected`; may fail although it is. A failure is a relaxed
+  /// load.
   ///
   /// - Returns: whether it was stored, and the value that was there before.
   borrowing func weakCompareExchangeAcquiring(

@@ -5,31 +5,37 @@ public import Synchronization
 public struct HardwareWord: ~Copyable, AtomicWord {
   @usableFromInline let atomic: Atomic<UInt64>
 
+  /// A word that holds the value.
   @inlinable @inline(__always)
   public init(_ value: UInt64) {
     atomic = Atomic(value)
   }
 
+  /// Orders nothing.
   @inlinable @inline(__always)
   public borrowing func loadRelaxed() -> UInt64 {
     atomic.load(ordering: .relaxed)
   }
 
+  /// Orders what follows after it.
   @inlinable @inline(__always)
   public borrowing func loadAcquiring() -> UInt64 {
     atomic.load(ordering: .acquiring)
   }
 
+  /// Orders nothing.
   @inlinable @inline(__always)
   public borrowing func storeRelaxed(_ value: UInt64) {
     atomic.store(value, ordering: .relaxed)
   }
 
+  /// Orders what precedes before it.
   @inlinable @inline(__always)
   public borrowing func storeReleasing(_ value: UInt64) {
     atomic.store(value, ordering: .releasing)
   }
 
+  /// See `AtomicWord`.
   @inlinable @inline(__always)
   public borrowing func weakCompareExchangeAcquiring(
     expected: UInt64, desired: UInt64
@@ -39,6 +45,7 @@ public struct HardwareWord: ~Copyable, AtomicWord {
       successOrdering: .acquiring, failureOrdering: .relaxed)
   }
 
+  /// See `AtomicWord`.
   @inlinable @inline(__always)
   public borrowing func weakCompareExchangeReleasing(
     expected: UInt64, desired: UInt64
@@ -48,6 +55,7 @@ public struct HardwareWord: ~Copyable, AtomicWord {
       successOrdering: .releasing, failureOrdering: .relaxed)
   }
 
+  /// See `AtomicWord`.
   @inlinable @inline(__always)
   public borrowing func compareExchangeAcquiring(
     expected: UInt64, desired: UInt64
@@ -57,11 +65,13 @@ public struct HardwareWord: ~Copyable, AtomicWord {
       successOrdering: .acquiring, failureOrdering: .relaxed)
   }
 
+  /// Stores the value and returns the former one.
   @inlinable @inline(__always)
   public borrowing func exchangeAcquiring(_ value: UInt64) -> UInt64 {
     atomic.exchange(value, ordering: .acquiring)
   }
 
+  /// See `AtomicWord`.
   @inlinable @inline(__always)
   public borrowing func subtractReleasing(_ amount: UInt64) -> UInt64 {
     atomic.wrappingSubtract(amount, ordering: .releasing).newValue

@@ -2,7 +2,8 @@ package import FDPoller
 
 /// When a connection was last active, and the one timer that looks whether that is too long ago.
 ///
-/// Activity only stores a time, so that it costs nothing; the timer finds out how much is left and sleeps on.
+/// Activity only stores a time, so that it costs nothing; the timer finds out how much is left and
+/// sleeps on.
 struct Deadlines {
   var lastInput: UInt64 = 0
   var lastOutput: UInt64 = 0
@@ -45,7 +46,9 @@ extension Connection: TimerTarget {
       if limits.idle != 0 {
         consider(.idle, max(deadlines.lastInput, deadlines.lastOutput) + limits.idle)
       }
-      if limits.read != 0 && input == .reading { consider(.read, deadlines.lastInput + limits.read) }
+      if limits.read != 0 && input == .reading {
+        consider(.read, deadlines.lastInput + limits.read)
+      }
       if limits.write != 0 && !output.isEmpty {
         consider(.write, deadlines.lastOutput + limits.write)
       }

@@ -9,15 +9,17 @@ public enum MoveResult: Sendable, Equatable {
 }
 
 extension Connection {
-  /// Moves the connection, with its buffers, timers and deadlines, to another loop of the poller. It goes when
-  /// what runs now has returned. On the loop.
+  /// Moves the connection, with its buffers, timers and deadlines, to another loop of the poller.
+  /// It goes when what runs now has returned. On the loop.
   ///
-  /// Nothing but its handler may use it from here on until it has arrived, when the handler's `moved` is called.
-  /// Whatever else refers to it on its present loop (a proxy's other side) has to move too, or let go.
+  /// Nothing but its handler may use it from here on until it has arrived, when the handler's
+  /// `moved` is called. Whatever else refers to it on its present loop (a proxy's other side) has
+  /// to move too, or let go.
   ///
   /// - Parameters:
   ///   - destination: a loop of the same poller; its own is allowed, and does nothing.
-  ///   - completion: called with the result: on the new loop if it has moved, on the old one if not.
+  ///   - completion: called with the result: on the new loop if it has moved, on the old one if
+  ///     not.
   public func move(
     to destination: EventLoop, _ completion: @escaping @Sendable (MoveResult) -> Void = { _ in }
   ) {

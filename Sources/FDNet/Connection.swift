@@ -5,9 +5,9 @@ import SystemPackage
 
 /// A stream socket on a loop: bytes in as they arrive, bytes out as fast as the peer takes them.
 ///
-/// A connection is used on its loop only, from its handler's calls, a timer, or a closure given to `loop.run`.
-/// It may move to another loop, by `move(to:)` or through a `ConnectionPool`; nothing may hold on to its former
-/// loop then.
+/// A connection is used on its loop only, from its handler's calls, a timer, or a closure given to
+/// `loop.run`. It may move to another loop, by `move(to:)` or through a `ConnectionPool`; nothing
+/// may hold on to its former loop then.
 public final class Connection: DescriptorHandler, @unchecked Sendable {
   /// The loop that the connection runs on. Read on that loop, or while nothing can move it.
   public internal(set) var loop: EventLoop {
@@ -16,12 +16,14 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
   }
   /// The descriptor. Stale once the connection is closed.
   @exclusivity(unchecked) public internal(set) var handle: FDHandle
+  /// Its limits and deadlines.
   public let settings: ConnectionSettings
 
   @exclusivity(unchecked) private var loopReference: LoopReference
 
-  // The loop's thread is the only one in here, and no access to these properties lasts while other code runs, so their
-  // exclusivity is not checked at run time: the checks made a third of an echo's instructions.
+  // The loop's thread is the only one in here, and no access to these properties lasts while other
+  // code runs, so their exclusivity is not checked at run time: the checks made a third of an
+  // echo's instructions.
 
   /// Nil before it is set up, while it rests in a pool, and after `closed`.
   @exclusivity(unchecked) var handler: (any ConnectionHandler)?
@@ -33,7 +35,8 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
   @exclusivity(unchecked) var output = OutputBuffer()
   @exclusivity(unchecked) var deadlines = Deadlines()
   private var closeReason: CloseReason?
-  /// What a connection has in addition while it is being made, and for good if it belongs to a pool.
+  /// What a connection has in addition while it is being made, and for good if it belongs to a
+  /// pool.
   var companion: (any ConnectionCompanion)?
 
   enum Phase {
@@ -89,7 +92,8 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
   ) {
     switch phase {
     case .open where handler == nil:
-      // It has just been made or checked out, and its user is about to be told: the event comes again.
+      // It has just been made or checked out, and its user is about to be told: the event comes
+      // again.
       break
     case .open, .closing:
       if readiness.mayWrite && wantsRoom { flush() }
@@ -245,8 +249,8 @@ public enum WriteResult: Sendable, Equatable {
 // MARK: - What the user does
 
 extension Connection {
-  /// Sends bytes: at once if nothing waits, copying only what the socket does not take. Never blocks and never
-  /// calls back. On the loop.
+  /// Sends bytes: at once if nothing waits, copying only what the socket does not take. Never
+  /// blocks and never calls back. On the loop.
   @discardableResult
   public func write(_ bytes: RawSpan) -> WriteResult {
     bytes.withUnsafeBytes { write($0) }
@@ -290,7 +294,8 @@ extension Connection {
   /// Whether the connection is closed or on its way there.
   public var isClosing: Bool { phase == .closing || phase == .closed }
 
-  /// Receives nothing until `resumeReading()`; the kernel's buffer fills and slows the peer down. On the loop.
+  /// Receives nothing until `resumeReading()`; the kernel's buffer fills and slows the peer down.
+  /// On the loop.
   public func pauseReading() {
     assert(loop.isCurrent, "a connection is used on its loop")
     guard phase == .open, input == .reading else { return }
@@ -316,9 +321,10 @@ extension Connection {
     if output.isEmpty { shutDown() }
   }
 
-  /// Closes in order: sends what is queued and the end of the stream, discards input until the peer is done
-  /// too, or until the drain deadline. (A close with unread input would be a reset, which destroys output
-  /// that the peer has not read yet; RFC 9293, 3.6.1.) Input is not delivered any more. On the loop.
+  /// Closes in order: sends what is queued and the end of the stream, discards input until the peer
+  /// is done too, or until the drain deadline. (A close with unread input would be a reset, which
+  /// destroys output that the peer has not read yet; RFC 9293, 3.6.1.) Input is not delivered any
+  /// more. On the loop.
   public func close() {
     assert(loop.isCurrent, "a connection is used on its loop")
     guard phase == .open else {

@@ -1,8 +1,8 @@
 import FDPoller
 public import SystemPackage
 
-/// What a connection tells its user. All calls come on the connection's loop, never two at once, and never
-/// from within a call that the user makes.
+/// What a connection tells its user. All calls come on the connection's loop, never two at once,
+/// and never from within a call that the user makes.
 ///
 /// After `closed` nothing comes any more.
 public protocol ConnectionHandler: AnyObject {
@@ -11,7 +11,8 @@ public protocol ConnectionHandler: AnyObject {
   /// - Parameter bytes: valid during the call; at least one.
   func received(_ bytes: RawSpan, on connection: Connection)
 
-  /// The peer has sent all it will. It may still read: by default the connection is closed in order.
+  /// The peer has sent all it will. It may still read: by default the connection is closed in
+  /// order.
   func inputEnded(on connection: Connection)
 
   /// The output was above the high watermark and has fallen to the low one.
@@ -25,9 +26,13 @@ public protocol ConnectionHandler: AnyObject {
 }
 
 extension ConnectionHandler {
+  /// Closes the connection in order.
   public func inputEnded(on connection: Connection) { connection.close() }
+  /// Does nothing.
   public func drained(_ connection: Connection) {}
+  /// Does nothing.
   public func moved(_ connection: Connection) {}
+  /// Does nothing.
   public func closed(_ connection: Connection, _ reason: CloseReason) {}
 }
 

@@ -5,6 +5,7 @@ public import SystemPackage
 
 /// Why a connection could not be made.
 public struct ConnectError: Error, Equatable, Sendable {
+  /// What went wrong.
   public enum Cause: Equatable, Sendable {
     /// connect(2) had not finished by the deadline.
     case timedOut(Duration)
@@ -16,11 +17,14 @@ public struct ConnectError: Error, Equatable, Sendable {
     case cancelled
   }
 
+  /// Where the connection was to lead.
   public let address: SocketAddress
+  /// Why it could not be made.
   public let cause: Cause
 }
 
 extension ConnectError: CustomStringConvertible {
+  /// One line: what, where and why.
   public var description: String {
     let reason =
       switch cause {
@@ -40,10 +44,13 @@ public enum Connector {
   /// - Parameters:
   ///   - address: of the peer.
   ///   - loop: the calling loop, on which the connection will run.
-  ///   - deadline: how long connect(2) may take; nil leaves it to the kernel (tcp(7), tcp_syn_retries).
+  ///   - deadline: how long connect(2) may take; nil leaves it to the kernel (tcp(7),
+  ///     tcp_syn_retries).
   ///   - settings: of the connection.
-  ///   - completion: called on the loop, once, and not within this call. It sets the connection's handler.
-  /// - Returns: the connection in the making, whose `abort()` cancels the attempt; nil if it failed at once.
+  ///   - completion: called on the loop, once, and not within this call. It sets the connection's
+  ///     handler.
+  /// - Returns: the connection in the making, whose `abort()` cancels the attempt; nil if it failed
+  ///   at once.
   @discardableResult
   public static func connect(
     to address: SocketAddress, on loop: EventLoop, deadline: Duration?,
@@ -72,7 +79,8 @@ public enum Connector {
       _ = fdp_set_option(fd, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
     }
     let result = address.withSockAddr { fdp_connect(fd, $0, $1) }
-    // EAGAIN is a Unix socket whose backlog is full: it does not go on in the background (connect(2)).
+    // EAGAIN is a Unix socket whose backlog is full: it does not go on in the background
+    // (connect(2)).
     guard result == 0 || result == -EINPROGRESS else {
       _ = fdp_close(fd)
       throw ConnectError(address: address, cause: .refused(Errno(rawValue: -result)))

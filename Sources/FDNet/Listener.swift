@@ -8,18 +8,22 @@ public import SystemPackage
 
 /// Why a listener could not be made.
 public struct ListenError: Error, Equatable, Sendable {
+  /// Where the listener was to listen.
   public let address: SocketAddress
+  /// What the kernel said.
   public let errno: Errno
   let action: String
 }
 
 extension ListenError: CustomStringConvertible {
+  /// One line: what, where, why, and what to do.
   public var description: String {
     let hint =
       switch errno {
       case .addressInUse: ": another program listens there"
       case .addressNotAvailable: ": no interface of this machine has that address"
-      case .permissionDenied: ": ports below 1024 need a privilege, and a Unix socket a writable folder"
+      case .permissionDenied:
+        ": ports below 1024 need a privilege, and a Unix socket a writable folder"
       default: ""
       }
     return "cannot \(action) \(address): \(errno) (errno \(errno.rawValue))\(hint)"
@@ -28,22 +32,25 @@ extension ListenError: CustomStringConvertible {
 
 /// Accepts connections at one address, on all loops of a poller.
 ///
-/// It survives what accept(2) fails with: when descriptors or memory run out it turns one client away with the help
-/// of a reserve descriptor, so that the queue moves, pauses for a while, and goes on; everything is counted.
+/// It survives what accept(2) fails with: when descriptors or memory run out it turns one client
+/// away with the help of a reserve descriptor, so that the queue moves, pauses for a while, and
+/// goes on; everything is counted.
 ///
 /// Callable from any thread.
 public final class Listener: Sendable {
   /// How the loops share the work.
   public enum Sharing: Sendable {
-    /// Every loop has a socket of its own (SO_REUSEPORT, socket(7)); the kernel spreads the clients. Unix
-    /// sockets cannot, and are shared.
+    /// Every loop has a socket of its own (SO_REUSEPORT, socket(7)); the kernel spreads the
+    /// clients. Unix sockets cannot, and are shared.
     case socketPerLoop
-    /// The loops of a group share one socket, and one of them is woken per client (EPOLLEXCLUSIVE, epoll_ctl(2)).
+    /// The loops of a group share one socket, and one of them is woken per client (EPOLLEXCLUSIVE,
+    /// epoll_ctl(2)).
     case socketPerGroup
   }
 
   /// The counts of a listener so far.
   public struct Statistics: Sendable, Equatable {
+    /// Clients that were accepted.
     public var accepted = 0
     /// Clients that were turned away because no descriptor was left for them.
     public var turnedAway = 0
@@ -60,7 +67,8 @@ public final class Listener: Sendable {
   /// Binds, listens, and accepts from then on.
   ///
   /// - Parameters:
-  ///   - address: port 0 lets the kernel choose. A Unix socket's file that nobody listens at is replaced.
+  ///   - address: port 0 lets the kernel choose. A Unix socket's file that nobody listens at is
+  ///     replaced.
   ///   - poller: started.
   ///   - sharing: how the loops share the work.
   ///   - backlog: clients that wait to be accepted, per socket; the kernel caps it (listen(2)).
@@ -73,7 +81,8 @@ public final class Listener: Sendable {
     makeHandler: @escaping @Sendable (Connection) -> (any ConnectionHandler)?
   ) throws(ListenError) {
     self.poller = poller
-    shared = ListenerShared(settings: settings, logger: poller.core.configuration.logger, makeHandler)
+    shared = ListenerShared(
+      settings: settings, logger: poller.core.configuration.logger, makeHandler)
     var bound = address
     var sockets: [(ListeningSocket, FDHandle)] = []
     var first: Int32?
@@ -86,7 +95,9 @@ public final class Listener: Sendable {
         } else {
           fd = try Self.bind(bound, backlog: backlog)
         }
-        if first == nil { bound = SocketAddress.reading { fdp_local_address(fd, $0, $1) } ?? address }
+        if first == nil {
+          bound = SocketAddress.reading { fdp_local_address(fd, $0, $1) } ?? address
+        }
         first = first ?? fd
         let socket = ListeningSocket(shared)
         var options: InsertOptions = .fresh
@@ -118,7 +129,9 @@ public final class Listener: Sendable {
     return Dictionary(grouping: loops, by: \.bit.group).values.map { $0 }
   }
 
-  private static func error(_ action: String, _ address: SocketAddress, _ result: Int32) -> ListenError {
+  private static func error(_ action: String, _ address: SocketAddress, _ result: Int32)
+    -> ListenError
+  {
     ListenError(address: address, errno: Errno(rawValue: -result), action: action)
   }
 
@@ -168,5 +181,6 @@ public final class Listener: Sendable {
     }
   }
 
+  /// What has been counted so far.
   public var statistics: Statistics { shared.statistics }
 }

@@ -42,8 +42,8 @@ final class ListenerShared: Sendable {
   /// Returns whether it is the first pause ever, which is worth a line in the log.
   func notePause() -> Bool { pauses.add(1, ordering: .relaxed).oldValue == 0 }
 
-  /// Accepts one client with the reserve descriptor's number and closes it at once: it learns that it has to go
-  /// instead of waiting in the queue for ever.
+  /// Accepts one client with the reserve descriptor's number and closes it at once: it learns that
+  /// it has to go instead of waiting in the queue for ever.
   func turnAway(_ listener: FDHandle, on loop: EventLoop) {
     reserve.withLock { reserve in
       guard reserve >= 0 else { return }
@@ -103,7 +103,8 @@ final class ListeningSocket: DescriptorHandler, @unchecked Sendable {
         // Closed behind our back, or shut down: nothing will come any more.
         return loop.stop(.read, handle)
       case .failed:
-        // The client's network failed before it was accepted (accept(2), ERRORS): the next one, please.
+        // The client's network failed before it was accepted (accept(2), ERRORS): the next one,
+        // please.
         continue
       }
     }

@@ -1,7 +1,8 @@
 import FDPoller
 
-/// A retained reference to a loop that can be used without retaining it once more: for the hot path of an object
-/// that lives on the loop. Saves two retain-release pairs per echo, a tenth of its instructions.
+/// A retained reference to a loop that can be used without retaining it once more: for the hot path
+/// of an object that lives on the loop. Saves two retain-release pairs per echo, a tenth of its
+/// instructions.
 struct LoopReference: ~Copyable {
   private let reference: Unmanaged<EventLoop>
 

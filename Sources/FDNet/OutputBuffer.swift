@@ -39,8 +39,8 @@ struct OutputBuffer: ~Copyable {
     (capacity, start, end) = (0, 0, 0)
   }
 
-  /// Moves the bytes to the front if that frees half of the memory, so that a byte is moved less than twice on
-  /// average; otherwise doubles the memory.
+  /// Moves the bytes to the front if that frees half of the memory, so that a byte is moved less
+  /// than twice on average; otherwise doubles the memory.
   private mutating func makeRoom(for extra: Int) {
     guard end + extra > capacity else { return }
     let needed = count + extra
@@ -48,7 +48,9 @@ struct OutputBuffer: ~Copyable {
       memmove(base, base + start, count)
     } else {
       let larger = max(needed, capacity * 2, Self.smallestCapacity)
-      guard let fresh = malloc(larger) else { fatalError("out of memory: \(larger) bytes of output") }
+      guard let fresh = malloc(larger) else {
+        fatalError("out of memory: \(larger) bytes of output")
+      }
       if let base { memcpy(fresh, base + start, count) }
       free(base)
       base = fresh

@@ -1,12 +1,14 @@
 /// Which incarnation of a descriptor number is meant: how often the number has been closed before.
 ///
-/// Handles and events carry 44 bits of it (they share a 64-bit word with the number), the ownership word the
-/// low 24. A number that is closed a million times a second comes round to the same 44 bits after half a
-/// year; the 24 bits are only trusted together with the 44 beside them.
+/// Handles and events carry 44 bits of it (they share a 64-bit word with the number), the ownership
+/// word the low 24. A number that is closed a million times a second comes round to the same 44
+/// bits after half a year; the 24 bits are only trusted together with the 44 beside them.
 @frozen
 public struct Generation: Sendable, Hashable {
+  /// The number of bits that count.
   public static let bits: UInt64 = 44
 
+  /// The count, below 2^44.
   public let rawValue: UInt64
 
   /// - Parameter rawValue: bits above the 44th are dropped.

@@ -2,58 +2,64 @@ public import FDAtomics
 
 // Who may touch a descriptor.
 //
-// The whole custody of a descriptor is one atomic word (`OwnershipState` has its bits). A thread works on
-// the descriptor only between a successful `enter` or `takeOver` and its `leave`; everything else is a
-// change of the word.
+// The whole custody of a descriptor is one atomic word (`OwnershipState` has its bits). A thread
+// works on the descriptor only between a successful `enter` or `takeOver` and its `leave`;
+// everything else is a change of the word.
 //
-//                 seal                publish
-//        free ────────────▶ sealed ────────────▶ live ◀──────────┐
-//          ▲                  ▲                  │  │            │ enter, leave, takeOver
-//          │ free             │ claim            │  └────────────┘ (masks and group change)
-//          │                  │                  │ delete, disown
-//          └─────── sealed ◀──┴── condemned ◀────┘
-//                                 or disowned  ── leave of those inside; nobody enters any more
+//              seal               publish
+//      free ──────────▶ sealed ──────────────▶ live ◀─────┐
+//       ▲                                      │  │       │ enter, leave, takeOver
+//       │ free                                 │  └───────┘ (the masks and the group change)
+//       │                    delete, disown    │
+//       │           claim                      ▼
+//      sealed ◀──────────────────── condemned or disowned
+//                                   nobody enters any more; those inside leave
 //
-// | transition       | from                                        | to                              | fails as            |
-// |------------------|---------------------------------------------|---------------------------------|---------------------|
-// | insert: seal     | free                                        | sealed                          | occupied            |
-// | insert: publish  | sealed, alone                               | {group, live, threads}          |                     |
-// | enter            | generation, my group, me in threads,        | running += me                   | stale, lost, inside |
-// |                  | me not in running                           |                                 |                     |
-// | leave            | me in running                               | running -= me; then claim if    |                     |
-// |                  |                                             | that was the last and it is due |                     |
-// | takeOver         | generation, group not 0, live, running none | {my group, live, threads = me,  | stale, busy,        |
-// |                  |                                             | running = me}                   | closing             |
-// | delete, disown   | generation, group not 0, live               | threads = none, fate; claim     | already gone        |
-// | claim            | generation, group not 0, condemned or       | sealed                          | not due             |
-// |                  | disowned, running none                      |                                 |                     |
-// | free             | sealed, alone                               | free, generation + 1            |                     |
+// | transition      | needs                           | makes                       | else        |
+// |-----------------|---------------------------------|-----------------------------|-------------|
+// | insert: seal    | free                            | sealed                      | occupied    |
+// | insert: publish | sealed by the caller            | {group, live, threads}      |             |
+// | enter           | generation, my group, me in     | running += me               | stale, lost,|
+// |                 | threads, me not in running      |                             | inside      |
+// | leave           | me in running                   | running -= me; then claim,  |             |
+// |                 |                                 | if nobody is left inside    |             |
+// | takeOver        | generation, group not 0, live,  | {my group, live, threads =  | stale, busy,|
+// |                 | running none                    | me, running = me}           | closing     |
+// | delete, disown  | generation, group not 0, live   | threads = none, the fate;   | already gone|
+// |                 |                                 | then claim                  |             |
+// | claim           | generation, group not 0,        | sealed                      | not due     |
+// |                 | condemned or disowned, running  |                             |             |
+// |                 | none                            |                             |             |
+// | free            | sealed by the caller            | free, generation + 1        |             |
 //
-// Why exactly one thread runs the orphan deletion: it is whoever performs `claim`, and `claim` tests "nobody
-// is inside" and "it must close" in the compare-and-swap that also ends both. A thread that sees either fact
-// apart from the other decides nothing. Why somebody does: after a delete nobody can enter (no
-// thread is in the mask) or take over (not live), so the running mask only shrinks; the thread that empties it sees
-// the fate in the same value and claims, and if it was empty from the start the deleter claims.
-// Why nobody works on a descriptor that is closed: sealed and free have group 0, which no thread is in, and the next
-// incarnation has another generation.
+// Why exactly one thread runs the orphan deletion: it is whoever performs `claim`, and `claim`
+// tests "nobody is inside" and "it must close" in the compare-and-swap that also ends both. A
+// thread that sees either fact apart from the other decides nothing. Why somebody does: after a
+// delete nobody can enter (no thread is in the mask) or take over (not live), so the running mask
+// only shrinks; the thread that empties it sees the fate in the same value and claims, and if it
+// was empty from the start the deleter claims. Why nobody works on a descriptor that is closed:
+// sealed and free have group 0, which no thread is in, and the next incarnation has another
+// generation.
 //
-// Happens-before. Every edge runs through this one word, and every change of it between a release and the
-// matching acquire is a read-modify-write, so release sequences are never cut:
+// Happens-before. Every edge runs through this one word, and every change of it between a release
+// and the matching acquire is a read-modify-write, so release sequences are never cut:
 //
-// | edge | release                     | acquire            | orders                                               |
-// |------|-----------------------------|--------------------|------------------------------------------------------|
-// | E1   | publish                     | enter, takeOver    | the handler and fields written while sealed          |
-// | E2   | leave                       | takeOver, enter    | what the last owner did before what the next one does |
-// | E3   | leave                       | claim              | all work inside before the orphan deletion           |
-// | E4   | delete, disown              | claim              | what the deleter wrote before the orphan deletion    |
-// | E5   | free                        | seal               | the cleared fields before the next incarnation's     |
+// | edge | release        | acquire         | orders                                             |
+// |------|----------------|-----------------|----------------------------------------------------|
+// | E1   | publish        | enter, takeOver | the handler and fields written while sealed        |
+// | E2   | leave          | takeOver, enter | the last owner's work before the next one's        |
+// | E3   | leave          | claim           | all work inside before the orphan deletion         |
+// | E4   | delete, disown | claim           | what the deleter wrote before the orphan deletion  |
+// | E5   | free           | seal            | the cleared fields before the next incarnation's   |
 //
-// The full generation beside the word is written only while sealed, before E5; a reader that holds a handle got
-// it from somebody after that, so it reads at least its own generation, never an older one.
+// The full generation beside the word is written only while sealed, before E5; a reader that holds
+// a handle got it from somebody after that, so it reads at least its own generation, never an older
+// one.
 
 /// The custody of one descriptor: who may run its handler, who is inside, and who closes it.
 ///
-/// Every method may be called from any thread, except where it says that the caller is inside or alone.
+/// Every method may be called from any thread, except where it says that the caller is inside or
+/// alone.
 @frozen
 public struct Ownership<Word: AtomicWord & ~Copyable>: ~Copyable {
   @usableFromInline let word: Word
@@ -132,7 +138,8 @@ public enum Duty: Sendable, Equatable {
   case none
   /// The caller is alone with the slot and runs the orphan deletion: close the descriptor.
   case close
-  /// The caller is alone with the slot and runs the orphan deletion: let go of the descriptor, open.
+  /// The caller is alone with the slot and runs the orphan deletion: let go of the descriptor,
+  /// open.
   case letGo
 }
 
@@ -169,8 +176,8 @@ extension Ownership where Word: ~Copyable {
   @inlinable @inline(__always)
   public borrowing func leave(as me: ThreadBit) -> Duty {
     assert(state.running.contains(me.mask), "only a thread that is inside can leave")
-    // A subtraction clears the bit, which is set, in one instruction that returns the result; an `and` would be
-    // a loop on x86-64. Release: E2, E3.
+    // A subtraction clears the bit, which is set, in one instruction that returns the result; an
+    // `and` would be a loop on x86-64. Release: E2, E3.
     let left = word.subtractReleasing(me.runningField)
     let lastAndDue =
       left & OwnershipState.runningField == 0 && left & OwnershipState.fateField != 0
@@ -196,8 +203,8 @@ public enum Takeover: Sendable, Equatable {
 extension Ownership where Word: ~Copyable {
   /// Makes the descriptor the given thread's alone, with that thread inside.
   ///
-  /// It changes nothing when it fails. The caller must know that the present owner does nothing with the
-  /// descriptor outside its handler: the word does not see that.
+  /// It changes nothing when it fails. The caller must know that the present owner does nothing
+  /// with the descriptor outside its handler: the word does not see that.
   ///
   /// - Parameters:
   ///   - generation: the incarnation that is meant.
@@ -269,7 +276,8 @@ extension Ownership where Word: ~Copyable {
 
   /// Takes the orphan deletion, if it is due: nobody inside and it must close, in one step.
   ///
-  /// - Parameter seen: the value that the caller's own change left; its generation is the one that is meant.
+  /// - Parameter seen: the value that the caller's own change left; its generation is the one that
+  ///   is meant.
   @inlinable @inline(__always)
   borrowing func claim(_ seen: UInt64) -> Duty {
     var found = seen

@@ -16,8 +16,8 @@ public enum Fate: UInt64, Sendable {
 ///     | generation | group  | fate | running mask | thread mask |
 ///          24          6       2         16             16
 ///
-/// Two states have group 0, nobody's: *free* (fate live, both masks empty) and *sealed* (fate sealed). A word of a
-/// number that was never used is all zeros, which is free.
+/// Two states have group 0, nobody's: *free* (fate live, both masks empty) and *sealed* (fate
+/// sealed). A word of a number that was never used is all zeros, which is free.
 @frozen
 public struct OwnershipState: Sendable, Hashable {
   @usableFromInline static let runningShift: UInt64 = 16
@@ -30,8 +30,10 @@ public struct OwnershipState: Sendable, Hashable {
   @usableFromInline static let groupField: UInt64 = 0x3F << 34
   @usableFromInline static let generationField: UInt64 = 0xFFFFFF << 40
 
+  /// The word as it stands in memory.
   public let rawValue: UInt64
 
+  /// Takes a word apart.
   @inlinable @inline(__always)
   public init(rawValue: UInt64) { self.rawValue = rawValue }
 
@@ -43,6 +45,7 @@ public struct OwnershipState: Sendable, Hashable {
   @inlinable public var running: ThreadMask {
     ThreadMask(rawValue: UInt16(truncatingIfNeeded: rawValue >> Self.runningShift))
   }
+  /// Whether it lives, and if not, how it is to end.
   @inlinable public var fate: Fate {
     switch (rawValue & Self.fateField) >> Self.fateShift {
     case Fate.live.rawValue: .live
@@ -56,7 +59,9 @@ public struct OwnershipState: Sendable, Hashable {
   /// The low 24 bits of the generation.
   @inlinable public var generationBits: UInt64 { rawValue >> Self.generationShift }
 
+  /// Whether the slot is free for an insert.
   @inlinable public var isFree: Bool { rawValue & ~Self.generationField == 0 }
+  /// Whether one thread is alone with the slot.
   @inlinable public var isSealed: Bool {
     rawValue & (Self.groupField | Self.fateField) == Fate.sealed.rawValue << Self.fateShift
   }

@@ -24,8 +24,11 @@ public struct ThreadBit: Sendable, Hashable {
     threadField = 1 << UInt64(index)
   }
 
+  /// The group, 1 to 63.
   @inlinable public var group: Int { Int(groupField >> OwnershipState.groupShift) }
+  /// The number of the thread in its group, 0 to 15.
   @inlinable public var index: Int { threadField.trailingZeroBitCount }
+  /// The set of this thread alone.
   @inlinable public var mask: ThreadMask { ThreadMask(rawValue: UInt16(threadField)) }
 
   @usableFromInline var runningField: UInt64 {
@@ -36,8 +39,10 @@ public struct ThreadBit: Sendable, Hashable {
 /// A set of threads of one group.
 @frozen
 public struct ThreadMask: OptionSet, Sendable, Hashable {
+  /// One bit per thread of the group.
   public let rawValue: UInt16
 
+  /// The threads whose bits are set.
   @inlinable public init(rawValue: UInt16) { self.rawValue = rawValue }
 
   /// The indices of the threads in the set, ascending.

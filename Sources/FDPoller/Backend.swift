@@ -21,26 +21,28 @@ package enum IOResult: Equatable {
   }
 }
 
-/// What a loop asks of the kernel: the poller itself knows no system call that waits or moves bytes.
+/// What a loop asks of the kernel: the poller itself knows no system call that waits or moves
+/// bytes.
 ///
-/// A backend belongs to one loop and is used on its thread only. It alone knows what it has registered with the
-/// kernel; nobody else keeps a record of that. It never reads the ownership word: the loop does, and
-/// tells it.
+/// A backend belongs to one loop and is used on its thread only. It alone knows what it has
+/// registered with the kernel; nobody else keeps a record of that. It never reads the ownership
+/// word: the loop does, and tells it.
 protocol Backend: AnyObject {
   // Readiness
 
-  /// Sets what is wanted of a descriptor that this loop owns. The kernel learns of it before the next wait; of
-  /// several changes in one tick, the last.
+  /// Sets what is wanted of a descriptor that this loop owns. The kernel learns of it before the
+  /// next wait; of several changes in one tick, the last.
   func setInterest(_ interest: Interest, of handle: FDHandle, _ options: InsertOptions)
 
   /// What is wanted of the descriptor; empty if this loop has no registration for that incarnation.
   func interest(in handle: FDHandle) -> Interest
 
-  /// Removes the registration of that incarnation, if there is one, from the kernel and from the record,
-  /// at once: the descriptor stays open.
+  /// Removes the registration of that incarnation, if there is one, from the kernel and from the
+  /// record, at once: the descriptor stays open.
   func remove(_ handle: FDHandle)
 
-  /// Drops the record of that incarnation: its descriptor is about to be closed, which removes the registration.
+  /// Drops the record of that incarnation: its descriptor is about to be closed, which removes the
+  /// registration.
   func forget(_ handle: FDHandle)
 
   /// An event came for an incarnation that this loop does not own: removes what caused it.
@@ -52,6 +54,10 @@ protocol Backend: AnyObject {
   /// - Returns: the number of events, to be read with `event(at:)` before the next wait.
   func wait(timeoutNanoseconds: UInt64?) -> Int
   func event(at index: Int) -> (handle: FDHandle, readiness: Readiness)
+
+  /// The descriptors that the kernel has refused to watch since the last call: nothing will be
+  /// heard of them.
+  func takeRefusals() -> [(handle: FDHandle, errno: Errno)]
 
   // Bytes
 

@@ -1,8 +1,8 @@
 import CShims
 import FDOwnership
 
-/// The slots of all descriptor numbers: min(RLIMIT_NOFILE, 1 Mi) of them, each a cache line, each page allotted when
-/// a number in it is first used.
+/// The slots of all descriptor numbers: min(RLIMIT_NOFILE, 1 Mi) of them, each a cache line, each
+/// page allotted when a number in it is first used.
 struct DescriptorTable: ~Copyable {
   static let maximumCount = 1 << Int(FDHandle.numberBits)
 

@@ -49,8 +49,8 @@ extension EventLoop {
     }
   }
 
-  /// Hands the event of an exclusive descriptor on to another loop that shares it: a loop that does not act on
-  /// such an event has to, since the kernel has told nobody else. On the loop.
+  /// Hands the event of an exclusive descriptor on to another loop that shares it: a loop that does
+  /// not act on such an event has to, since the kernel has told nobody else. On the loop.
   public func poke(_ handle: FDHandle) {
     guard owns(handle) else { return }
     let state = core.table[handle.fd].ownership.state
@@ -65,12 +65,12 @@ extension EventLoop {
 // MARK: - Parking and taking over
 
 extension EventLoop {
-  /// Declares that this loop does nothing with the descriptor outside its handler from here on, so that any
-  /// loop, this one included, may take it over. Nothing may be queued or in flight but its poll. On
-  /// the loop that owns the descriptor alone.
+  /// Declares that this loop does nothing with the descriptor outside its handler from here on, so
+  /// that any loop, this one included, may take it over. Nothing may be queued or in flight but its
+  /// poll. On the loop that owns the descriptor alone.
   ///
-  /// The handler is still told of events and may delete the descriptor, but not use it otherwise: to use it
-  /// again, take it over.
+  /// The handler is still told of events and may delete the descriptor, but not use it otherwise:
+  /// to use it again, take it over.
   public func park(_ handle: FDHandle) {
     precondition(isCurrent, "a descriptor is parked by its owner")
     guard owns(handle) else { return }
@@ -83,8 +83,8 @@ extension EventLoop {
 
   /// Makes a parked descriptor this loop's own. On the loop.
   ///
-  /// The word alone cannot tell that an owner is busy outside its handler, so there is the ticket: exactly one
-  /// thread wins it, the owner included, and who fails on the word gives it back.
+  /// The word alone cannot tell that an owner is busy outside its handler, so there is the ticket:
+  /// exactly one thread wins it, the owner included, and who fails on the word gives it back.
   ///
   /// - Parameters:
   ///   - handle: a parked descriptor of any loop of this poller, this loop's own included.
@@ -104,8 +104,8 @@ extension EventLoop {
     return result
   }
 
-  /// The first part of a takeover, which makes no system call and may run under a lock. If it is taken, `settle` and
-  /// `leave` have to follow.
+  /// The first part of a takeover, which makes no system call and may run under a lock. If it is
+  /// taken, `settle` and `leave` have to follow.
   package func seize(_ handle: FDHandle) -> Takeover {
     let result = winTicket(handle)
     switch result {
@@ -134,8 +134,8 @@ extension EventLoop {
     return result
   }
 
-  /// The second part of a takeover. This loop is inside and the only owner: its kernel poller learns of the
-  /// descriptor, and the old owner's forgets it when that loop reads its mail.
+  /// The second part of a takeover. This loop is inside and the only owner: its kernel poller
+  /// learns of the descriptor, and the old owner's forgets it when that loop reads its mail.
   package func settle(_ handle: FDHandle, wanting interest: Interest) {
     let home = core.table[handle.fd].home.exchange(UInt32(index), ordering: .relaxed)
     backend.setInterest(interest, of: handle, options(of: handle))
@@ -146,13 +146,14 @@ extension EventLoop {
 // MARK: - Handing over
 
 extension EventLoop {
-  /// Gives a descriptor that this loop owns alone to another loop of the poller. On the loop, outside the
-  /// descriptor's handler; neither loop may do anything with it until `body` runs there.
+  /// Gives a descriptor that this loop owns alone to another loop of the poller. On the loop,
+  /// outside the descriptor's handler; neither loop may do anything with it until `body` runs
+  /// there.
   ///
   /// - Parameters:
   ///   - interest: what the other loop will want of it.
-  ///   - body: runs on the other loop, inside, with the descriptor its own; or here, with this loop, if the other
-  ///     one has stopped.
+  ///   - body: runs on the other loop, inside, with the descriptor its own; or here, with this
+  ///     loop, if the other one has stopped.
   /// - Returns: `.taken` if the descriptor is on its way.
   package func handOver(
     _ handle: FDHandle, to other: EventLoop, wanting interest: Interest,
@@ -173,7 +174,8 @@ extension EventLoop {
         other.leave(handle)
       })
     if !other.post(letter) {
-      // The other loop has ended, so this one speaks for it; the poller is stopping and deletes everything.
+      // The other loop has ended, so this one speaks for it; the poller is stopping and deletes
+      // everything.
       body(self)
       let duty = core.table[handle.fd].ownership.leave(as: other.bit)
       if duty != .none { core.discharge(duty, of: handle) }
@@ -184,7 +186,8 @@ extension EventLoop {
 
 // MARK: - Bytes
 
-// The operations of a connection or a listener on its own descriptor. On the loop that owns it; none allocates.
+// The operations of a connection or a listener on its own descriptor. On the loop that owns it;
+// none allocates.
 
 extension EventLoop {
   @inline(__always)

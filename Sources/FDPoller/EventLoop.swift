@@ -7,11 +7,11 @@ import SystemPackage
 
 /// One thread of the poller with its kernel poller, mailbox and timers.
 ///
-/// A tick: read the mail, run due timers, run deferred calls, tell the kernel what has changed and wait,
-/// hand out events. No call-back ever runs inside the call that caused it.
+/// A tick: read the mail, run due timers, run deferred calls, tell the kernel what has changed and
+/// wait, hand out events. No call-back ever runs inside the call that caused it.
 ///
-/// Methods say from which thread they may be called; "on the loop" means from its own thread, that is from
-/// a handler, a timer, or a closure given to `run`.
+/// Methods say from which thread they may be called; "on the loop" means from its own thread, that
+/// is from a handler, a timer, or a closure given to `run`.
 public final class EventLoop: @unchecked Sendable {
   /// The loop's number in its poller, from 0.
   public let index: Int
@@ -25,16 +25,17 @@ public final class EventLoop: @unchecked Sendable {
   let mailbox: Mailbox<CustodyWord, EventFDParker, Wish>
   let counters = Counters()
 
-  // What follows is the loop thread's alone. Its exclusivity is not checked at run time: a check costs
-  // some 70 instructions, ten of them per event made a third of an echo's instructions, and no access here
-  // lasts while other code of the loop runs.
+  // What follows is the loop thread's alone. Its exclusivity is not checked at run time: a check
+  // costs some 70 instructions, ten of them per event made a third of an echo's instructions, and
+  // no access here lasts while other code of the loop runs.
 
   @exclusivity(unchecked) var timers: TimerWheel<TimerCall>
   /// Calls that wait for the end of what runs now.
   @exclusivity(unchecked) var deferred: [Deferred] = []
   /// The array whose turn comes next, kept for its memory.
   private var deferredSpare: [Deferred] = []
-  /// Rises with every byte operation that moved something, so that a handler that moved nothing shows.
+  /// Rises with every byte operation that moved something, so that a handler that moved nothing
+  /// shows.
   @exclusivity(unchecked) var progress: UInt64 = 0
   @exclusivity(unchecked) private var stage = Stage.running
   @exclusivity(unchecked) private var tickStart = EventLoop.clock()
@@ -44,7 +45,8 @@ public final class EventLoop: @unchecked Sendable {
 
   private enum Stage {
     case running
-    /// Every descriptor is being deleted; the loop runs until there is none left in the whole poller.
+    /// Every descriptor is being deleted; the loop runs until there is none left in the whole
+    /// poller.
     case closing
     case ended
   }
@@ -75,7 +77,8 @@ public final class EventLoop: @unchecked Sendable {
     fdp_current_loop() == Unmanaged.passUnretained(self).toOpaque()
   }
 
-  /// When the last wait ended, in nanoseconds: the time as far as events are concerned. On the loop.
+  /// When the last wait ended, in nanoseconds: the time as far as events are concerned. On the
+  /// loop.
   package var tickTime: UInt64 { tickStart }
 
   /// The time on CLOCK_MONOTONIC, in nanoseconds. Callable from any thread.
@@ -83,6 +86,7 @@ public final class EventLoop: @unchecked Sendable {
 }
 
 extension EventLoop: CustomStringConvertible {
+  /// The name, the group and the bit.
   public var description: String { "\(name) (group \(bit.group), bit \(bit.index))" }
 }
 
@@ -120,6 +124,7 @@ extension EventLoop {
     let count = backend.wait(timeoutNanoseconds: timeout)
     if timeout != 0 { counters.add(.sleeps) }
     tickStart = timeout == 0 && count == 0 ? now : Self.clock()
+    for (handle, errno) in backend.takeRefusals() { core.giveUp(handle, errno) }
     for index in 0..<count {
       let event = backend.event(at: index)
       if !EpollBackend.isWakeUp(event.handle) { dispatch(event.readiness, to: event.handle) }
@@ -202,8 +207,9 @@ extension EventLoop {
     }
   }
 
-  /// Says that the handler did something about its event. Byte operations of this package say it themselves; a
-  /// handler that reads or writes by itself may, so that it is not reported as spinning. On the loop.
+  /// Says that the handler did something about its event. Byte operations of this package say it
+  /// themselves; a handler that reads or writes by itself may, so that it is not reported as
+  /// spinning. On the loop.
   public func noteProgress(of handle: FDHandle) {
     progress &+= 1
     if core.table[handle.fd].eventsWithoutProgress.load(ordering: .relaxed) != 0 {
@@ -211,8 +217,8 @@ extension EventLoop {
     }
   }
 
-  /// Makes the kernel poller forget a descriptor if it is not this loop's now. It may have been taken away and
-  /// back since the request was made, so only the word decides.
+  /// Makes the kernel poller forget a descriptor if it is not this loop's now. It may have been
+  /// taken away and back since the request was made, so only the word decides.
   func reconcile(_ handle: FDHandle) {
     if !owns(handle) { backend.remove(handle) }
   }
@@ -374,8 +380,8 @@ extension EventLoop {
     (nanoseconds + nanosecondsPerTick - 1) / nanosecondsPerTick
   }
 
-  /// Calls the closure on the loop, after everything that the same thread has posted before. Callable from any
-  /// thread, from the loop's own too; it never runs inside this call.
+  /// Calls the closure on the loop, after everything that the same thread has posted before.
+  /// Callable from any thread, from the loop's own too; it never runs inside this call.
   ///
   /// - Returns: false if the loop has stopped; the closure is then not called.
   @discardableResult

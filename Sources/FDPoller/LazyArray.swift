@@ -1,7 +1,7 @@
 import CShims
 
-/// A fixed number of zeroed elements that take memory only when they are touched: indexed by descriptor number,
-/// of which most are never used.
+/// A fixed number of zeroed elements that take memory only when they are touched: indexed by
+/// descriptor number, of which most are never used.
 ///
 /// All bits zero must be a valid element. Elements are never deinitialised.
 struct LazyArray<Element: ~Copyable>: ~Copyable {

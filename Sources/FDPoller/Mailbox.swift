@@ -9,23 +9,24 @@ package import FDAtomics
 //     closed    2        nothing is taken any more
 //     a letter  address  the newest letter; each points to the one before it
 //
-// | who      | change                    | meaning                                                          |
-// |----------|---------------------------|------------------------------------------------------------------|
-// | producer | awake or letter -> letter | the consumer will look before it sleeps: no wake-up               |
-// | producer | asleep -> letter          | this producer, and no other, wakes the consumer                  |
-// | consumer | awake -> asleep           | fails if a letter is there: marking and re-checking are one step |
-// | consumer | anything -> awake         | takes all letters at once                                        |
-// | consumer | anything -> closed        | takes the last letters; later ones are handed back               |
+// | who      | change                    | meaning                                               |
+// |----------|---------------------------|-------------------------------------------------------|
+// | producer | awake or letter -> letter | the consumer will look before it sleeps: no wake-up   |
+// | producer | asleep -> letter          | this producer, and no other, wakes the consumer       |
+// | consumer | awake -> asleep           | marks and re-checks in one step: fails if there is one|
+// | consumer | anything -> awake         | takes all letters at once                             |
+// | consumer | anything -> closed        | takes the last letters; later ones are handed back    |
 //
-// A wake-up cannot be lost: the consumer waits only after the change awake -> asleep, so a letter that comes
-// later finds `asleep` and is followed by a wake-up, and one that came earlier makes the change fail. It is
-// never superfluous either, except where the consumer woke by itself between a producer's change and its
-// wake-up.
+// A wake-up cannot be lost: the consumer waits only after the change awake -> asleep, so a letter
+// that comes later finds `asleep` and is followed by a wake-up, and one that came earlier makes the
+// change fail. It is never superfluous either, except where the consumer woke by itself between a
+// producer's change and its wake-up.
 //
 // The letters are a stack: turned round when taken, so each producer's letters arrive in its order.
 //
-// Happens-before: a producer's change releases its letter, the taking exchange acquires it. Every change between
-// them is a read-modify-write, so the newest letter's value stands for all releases below it.
+// Happens-before: a producer's change releases its letter, the taking exchange acquires it. Every
+// change between them is a read-modify-write, so the newest letter's value stands for all releases
+// below it.
 
 /// Wakes the one consumer of a mailbox, which may be about to wait.
 package protocol Parker: ~Copyable, Sendable {
@@ -33,7 +34,8 @@ package protocol Parker: ~Copyable, Sendable {
   borrowing func unpark()
 }
 
-/// A message in the making. It exists before the change that it reports, so that nothing can fail after that.
+/// A message in the making. It exists before the change that it reports, so that nothing can fail
+/// after that.
 package final class Letter<Message> {
   let message: Message
   fileprivate var older: UInt64 = 0
@@ -105,7 +107,8 @@ package struct Mailbox<Word: AtomicWord & ~Copyable, Wake: Parker & ~Copyable, M
   }
 }
 
-/// Letters that were taken out of a mailbox: a queue, oldest first. Whoever takes it reads it to its end.
+/// Letters that were taken out of a mailbox: a queue, oldest first. Whoever takes it reads it to
+/// its end.
 package struct Mail<Message>: ~Copyable {
   private var next: Unmanaged<Letter<Message>>?
 

@@ -16,8 +16,8 @@ public enum Placement: Sendable {
 
 /// A multithreaded poller: threads with an event loop each, and the descriptors that they own.
 ///
-/// Every descriptor belongs to one loop, or is shared by loops of one group. It can be taken over by another
-/// loop, and is closed exactly once, whoever asks and whoever is inside at the time.
+/// Every descriptor belongs to one loop, or is shared by loops of one group. It can be taken over
+/// by another loop, and is closed exactly once, whoever asks and whoever is inside at the time.
 ///
 /// Callable from any thread, except where it says otherwise.
 public final class Poller: Sendable {
@@ -35,7 +35,8 @@ public final class Poller: Sendable {
 
   /// Makes the loops; no thread runs yet.
   ///
-  /// - Throws: `PollerError.invalidConfiguration`, or `kernelRefused` if a loop cannot have its descriptors.
+  /// - Throws: `PollerError.invalidConfiguration`, or `kernelRefused` if a loop cannot have its
+  ///   descriptors.
   public init(_ configuration: PollerConfiguration = PollerConfiguration()) throws(PollerError) {
     let groups = try configuration.validated()
     let core = PollerCore(configuration)
@@ -61,7 +62,8 @@ public final class Poller: Sendable {
 
   /// Starts the threads.
   ///
-  /// - Throws: `PollerError.kernelRefused` if a thread cannot be had; those that could are stopped again.
+  /// - Throws: `PollerError.kernelRefused` if a thread cannot be had; those that could are stopped
+  ///   again.
   public func start() throws(PollerError) {
     let failure: PollerError? = life.withLock { life in
       guard case .new = life else { return .invalidConfiguration("a poller is started once") }
@@ -91,14 +93,15 @@ public final class Poller: Sendable {
     if let failure { throw failure }
   }
 
-  /// Stops the poller: refuses inserts, deletes every descriptor, lets the loops finish what is in their
-  /// mailboxes, and ends the threads. A call after the first returns at once. Not callable from a loop.
+  /// Stops the poller: refuses inserts, deletes every descriptor, lets the loops finish what is in
+  /// their mailboxes, and ends the threads. A call after the first returns at once. Not callable
+  /// from a loop.
   ///
   /// Connections are closed, not drained: drain first.
   ///
   /// - Parameter deadline: how long to wait for handlers that are still running.
-  /// - Throws: `PollerError.stopTimedOut` with what is still there. The stop goes on, and can be waited
-  ///   for again.
+  /// - Throws: `PollerError.stopTimedOut` with what is still there. The stop goes on, and can be
+  ///   waited for again.
   public func stop(deadline: Duration = .seconds(30)) throws(PollerError) {
     precondition(
       EventLoop.current.map { $0.core !== core } ?? true, "a loop cannot wait for its own end")
@@ -179,15 +182,15 @@ extension Poller {
   /// Sockets and pipes have to be non-blocking.
   ///
   /// - Parameters:
-  ///   - descriptor: open; the caller does not close it, and forgets its number, which may change with
-  ///     `.fresh`.
+  ///   - descriptor: open; the caller does not close it, and forgets its number, which may change
+  ///     with `.fresh`.
   ///   - handler: retained until its `departed` has returned.
   ///   - placement: which loops own it.
   ///   - interest: what to be told of. The kernel is told soon, on each of those loops.
   ///   - options: see `InsertOptions`.
   /// - Returns: the handle by which the descriptor is spoken of.
-  /// - Throws: `numberTooLarge`, `occupied`, `invalidPlacement`, `notRunning`, `forked`, or `kernelRefused`;
-  ///   the descriptor is then still the caller's.
+  /// - Throws: `numberTooLarge`, `occupied`, `invalidPlacement`, `notRunning`, `forked`, or
+  ///   `kernelRefused`; the descriptor is then still the caller's.
   @discardableResult
   public func insert(
     _ descriptor: FileDescriptor, handler: DescriptorHandler, on placement: Placement = .any,
@@ -208,7 +211,8 @@ extension Poller {
     change(handle, adding: interest, removing: [])
   }
 
-  /// Wants to be told of less: takes effect when the owning loop reads its mail. Events may come until then.
+  /// Wants to be told of less: takes effect when the owning loop reads its mail. Events may come
+  /// until then.
   public func stop(_ interest: Interest, _ handle: FDHandle) {
     change(handle, adding: [], removing: interest)
   }
@@ -221,15 +225,15 @@ extension Poller {
     }
   }
 
-  /// Closes a descriptor, once: when this returns nobody enters its handler any more; if nobody is inside the
-  /// descriptor is closed by its home loop, otherwise when the last thread has left.
+  /// Closes a descriptor, once: when this returns nobody enters its handler any more; if nobody is
+  /// inside the descriptor is closed by its home loop, otherwise when the last thread has left.
   ///
   /// - Returns: false if it was gone already, which does no harm.
   @discardableResult
   public func delete(_ handle: FDHandle) -> Bool { core.delete(handle) }
 
-  /// As `delete(_:)`, but the descriptor leaves the poller open: the handler's `departed` gets it when
-  /// every loop has forgotten it.
+  /// As `delete(_:)`, but the descriptor leaves the poller open: the handler's `departed` gets it
+  /// when every loop has forgotten it.
   @discardableResult
   public func disown(_ handle: FDHandle) -> Bool { core.disown(handle) }
 }
@@ -245,7 +249,8 @@ extension Poller {
       liveDescriptors: core.liveDescriptors)
   }
 
-  /// The slot of a descriptor number in words: its state, masks, home loop, and whether it is parked.
+  /// The slot of a descriptor number in words: its state, masks, home loop, and whether it is
+  /// parked.
   public func describe(_ descriptor: FileDescriptor) -> String {
     core.describe(descriptor.rawValue)
   }

@@ -6,8 +6,8 @@ public import Logging
 public struct PollerConfiguration: Sendable {
   /// How many threads, each with one loop: 1 to 1,008. They are dealt out evenly to the groups.
   public var threads: Int
-  /// How many thread groups, 1 to 63, or nil for as few as hold the threads, 16 in each. Descriptors can be
-  /// shared within a group, and moved anywhere.
+  /// How many thread groups, 1 to 63, or nil for as few as hold the threads, 16 in each.
+  /// Descriptors can be shared within a group, and moved anywhere.
   public var groups: Int?
   /// The processors that the loops are pinned to, in turn, or empty to leave that to the kernel.
   public var processors: [Int] = []
@@ -15,8 +15,10 @@ public struct PollerConfiguration: Sendable {
   public var name = "fd-loop"
   /// A tick that takes longer is reported: something blocks or computes on the loop.
   public var tickLimit: Duration = .milliseconds(100)
+  /// Where the poller says what it cannot throw.
   public var logger = Logger(label: "fd-poller")
 
+  /// A configuration that is the default in everything else; see the properties.
   public init(threads: Int = 1, groups: Int? = nil) {
     self.threads = threads
     self.groups = groups

@@ -5,7 +5,8 @@ import Logging
 import Synchronization
 import SystemPackage
 
-/// What all loops of a poller share: the descriptor table, the loops themselves, and the poller's life.
+/// What all loops of a poller share: the descriptor table, the loops themselves, and the poller's
+/// life.
 ///
 /// Callable from any thread, except where it says otherwise.
 package final class PollerCore: @unchecked Sendable {
@@ -19,8 +20,8 @@ package final class PollerCore: @unchecked Sendable {
   /// What threads that are no loops count.
   let outside = Counters()
 
-  /// The number of live descriptors, and the top bit once the poller stops: one word, so that an insert is
-  /// either counted before the stop or sees it.
+  /// The number of live descriptors, and the top bit once the poller stops: one word, so that an
+  /// insert is either counted before the stop or sees it.
   private let life = Atomic<UInt64>(0)
   private static let stopping: UInt64 = 1 << 63
 
@@ -155,21 +156,15 @@ extension PollerCore {
     return handle
   }
 
-  /// The slot is occupied. If the kernel has just handed the number out, its former descriptor was closed
-  /// behind the poller's back: that incarnation is ended without a close, and the new descriptor moves to
-  /// another number, since the slot is free only when the dead one's home loop has dealt with it.
+  /// The slot is occupied. If the kernel has just handed the number out, its former descriptor was
+  /// closed behind the poller's back: that incarnation is ended without a close, and the new
+  /// descriptor moves to another number, since the slot is free only when the dead one's home loop
+  /// has dealt with it.
   private func sealAside(
     _ fd: Int32, _ options: InsertOptions
   ) throws(PollerError) -> (Int32, Generation) {
     guard options.contains(.fresh) else { throw .occupied(fd: fd, describe(fd)) }
-    let dead = FDHandle(fd: fd, generation: table[fd].ownership.generation)
-    table[fd].closedElsewhere.store(true, ordering: .relaxed)
-    if disown(dead) {
-      count(.rawCloses, for: EventLoop.current)
-      configuration.logger.error(
-        "a descriptor was closed behind the poller's back; let the poller close it, or disown it",
-        metadata: ["descriptor": "\(dead)"])
-    }
+    endClosedElsewhere(FDHandle(fd: fd, generation: table[fd].ownership.generation))
     var lowest = fd + 1
     while true {
       let copy = fdp_duplicate(fd, lowest)
@@ -187,6 +182,28 @@ extension PollerCore {
       _ = fdp_close(copy)
       lowest = copy + 1
     }
+  }
+
+  /// Ends an incarnation whose descriptor somebody has closed: its number must not be closed again.
+  private func endClosedElsewhere(_ dead: FDHandle) {
+    table[dead.fd].closedElsewhere.store(dead.rawValue + 1, ordering: .relaxed)
+    guard disown(dead) else { return }
+    count(.rawCloses, for: EventLoop.current)
+    configuration.logger.error(
+      "a descriptor was closed behind the poller's back; let the poller close it, or disown it",
+      metadata: ["descriptor": "\(dead)"])
+  }
+
+  /// The kernel refuses to watch a descriptor, so its handler would wait for ever: it leaves the
+  /// poller.
+  func giveUp(_ handle: FDHandle, _ errno: Errno) {
+    if errno == .badFileDescriptor { return endClosedElsewhere(handle) }
+    // EPERM: a regular file cannot be watched (epoll_ctl(2)); ENOSPC, ENOMEM: a limit of the
+    // kernel.
+    configuration.logger.error(
+      "the kernel refuses to watch a descriptor, which is closed",
+      metadata: ["descriptor": "\(handle)", "errno": "\(errno)"])
+    _ = delete(handle)
   }
 
   private func raiseNumberBound(above fd: Int32) {
@@ -245,15 +262,16 @@ extension PollerCore {
   /// Brings the orphan deletion, which the calling thread has claimed, to the home loop: at once if
   /// this is its thread or if it has ended.
   ///
-  /// It runs there because that loop may name the number anywhere in its tick: in a queued write, a timer, a
-  /// proxy's other side. Only there can nothing of that kind be under way.
+  /// It runs there because that loop may name the number anywhere in its tick: in a queued write, a
+  /// timer, a proxy's other side. Only there can nothing of that kind be under way.
   @inline(never)
   func discharge(_ duty: Duty, of handle: FDHandle) {
     let home = loops[Int(table[handle.fd].home.load(ordering: .relaxed))]
     if home.isCurrent || !home.post(.finish(handle, duty)) { finish(handle, duty, on: home) }
   }
 
-  /// Runs the orphan deletion. The calling thread is alone with the slot, and is the home loop's or that has ended.
+  /// Runs the orphan deletion. The calling thread is alone with the slot, and is the home loop's or
+  /// that has ended.
   func finish(_ handle: FDHandle, _ duty: Duty, on home: EventLoop) {
     let everywhere: InsertOptions = [.sharedWithOthers, .severalLoops]
     if duty == .letGo || !table[handle.fd].options.isDisjoint(with: everywhere) {
@@ -268,11 +286,11 @@ extension PollerCore {
   private func release(_ handle: FDHandle, _ duty: Duty, on home: EventLoop) {
     let slot = table.pointer(to: handle.fd)
     let handler = slot.pointee.handler.unsafelyUnwrapped.takeRetainedValue()
-    let closedElsewhere = slot.pointee.closedElsewhere.load(ordering: .relaxed)
+    let closedElsewhere =
+      slot.pointee.closedElsewhere.load(ordering: .relaxed) == handle.rawValue + 1
     if home.isCurrent { handler.retire() }
     slot.pointee.handler = nil
     slot.pointee.options = []
-    slot.pointee.closedElsewhere.store(false, ordering: .relaxed)
     slot.pointee.eventsWithoutProgress.store(0, ordering: .relaxed)
     slot.pointee.parkingTicket.storeRelaxed(0)
     slot.pointee.ownership.free()
@@ -304,7 +322,8 @@ extension PollerCore {
   }
 }
 
-/// One round through all loops in which each forgets a descriptor; then something follows on its home loop.
+/// One round through all loops in which each forgets a descriptor; then something follows on its
+/// home loop.
 final class RemovalRound: @unchecked Sendable {
   private let handle: FDHandle
   private let core: PollerCore

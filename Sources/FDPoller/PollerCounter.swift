@@ -1,7 +1,7 @@
 import Synchronization
 
-/// What the poller counts, per loop and for the threads outside. All count up from the start, save the maximum
-/// `longestTickNanoseconds`.
+/// What the poller counts, per loop and for the threads outside. All count up from the start, save
+/// the maximum `longestTickNanoseconds`.
 public enum PollerCounter: Int, CaseIterable, Sendable {
   case ticks
   /// Ticks that really waited for the kernel; each is one wake-up of the thread.

@@ -6,23 +6,25 @@ public enum PollerError: Error, Equatable, Sendable {
   case invalidConfiguration(String)
   /// A system call failed while doing what the text says.
   case kernelRefused(String, Errno)
-  /// The descriptor number does not fit into the table, which was sized by the limit of open descriptors
-  /// when the poller was made.
+  /// The descriptor number does not fit into the table, which was sized by the limit of open
+  /// descriptors when the poller was made.
   case numberTooLarge(fd: Int32, limit: Int)
-  /// The slot of that number holds a descriptor that has not left the poller: inserted twice, or closed by
-  /// somebody else. The text is the slot in words.
+  /// The slot of that number holds a descriptor that has not left the poller: inserted twice, or
+  /// closed by somebody else. The text is the slot in words.
   case occupied(fd: Int32, String)
   /// The poller is not running: it has not been started, or it is stopping.
   case notRunning
   /// The given loops are not loops of one group of this poller.
   case invalidPlacement(String)
-  /// `stop` gave up at its deadline; the texts are the descriptors and loops that did not finish, in words.
+  /// `stop` gave up at its deadline; the texts are the descriptors and loops that did not finish,
+  /// in words.
   case stopTimedOut(remaining: [String])
   /// The process was forked from the one that made the poller; loops do not survive a fork.
   case forked
 }
 
 extension PollerError: CustomStringConvertible {
+  /// One line: what, where, and what to do.
   public var description: String {
     switch self {
     case .invalidConfiguration(let text):

@@ -1,5 +1,6 @@
 /// The counters of a poller at one moment, each at most slightly out of date.
 public struct PollerSnapshot: Sendable, Equatable {
+  /// One per loop, in their order.
   public let loops: [LoopSnapshot]
   /// What threads that are no loops did.
   public let outside: LoopSnapshot
@@ -12,9 +13,11 @@ public struct PollerSnapshot: Sendable, Equatable {
 
 /// The counters of one loop.
 public struct LoopSnapshot: Sendable, Equatable {
+  /// The name of the loop.
   public let name: String
   let values: [UInt64]
 
+  /// What the loop has counted.
   public subscript(counter: PollerCounter) -> UInt64 { values[counter.rawValue] }
 
   func merging(_ other: LoopSnapshot) -> LoopSnapshot {
@@ -36,6 +39,7 @@ extension LoopSnapshot: CustomStringConvertible {
 }
 
 extension PollerSnapshot: CustomStringConvertible {
+  /// A line for the sum, one per loop, and the number of live descriptors.
   public var description: String {
     ([total] + loops + [outside]).map(\.description).joined(separator: "\n")
       + "\nlive descriptors: \(liveDescriptors)"

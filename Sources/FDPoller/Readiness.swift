@@ -1,7 +1,9 @@
 /// What a handler wants to be told about a descriptor.
 public struct Interest: OptionSet, Sendable, Hashable {
+  /// One bit per direction.
   public let rawValue: UInt8
 
+  /// The directions whose bits are set.
   public init(rawValue: UInt8) { self.rawValue = rawValue }
 
   /// There is something to read, accept or find out, the end of the stream included.
@@ -14,11 +16,15 @@ public struct Interest: OptionSet, Sendable, Hashable {
 ///
 /// Readiness may be spurious: a handler tries, and takes "would block" for an answer.
 public struct Readiness: OptionSet, Sendable, Hashable {
+  /// The bits of poll(2).
   public let rawValue: UInt32
 
+  /// What the bits of poll(2) say.
   public init(rawValue: UInt32) { self.rawValue = rawValue }
 
+  /// There is something to read or accept, or the end of the stream.
   public static let read = Readiness(rawValue: 0x001)
+  /// There is room to write.
   public static let write = Readiness(rawValue: 0x004)
   /// An error is pending; the next operation returns it. Told without being asked for.
   public static let error = Readiness(rawValue: 0x008)

@@ -9,16 +9,16 @@ import Synchronization
 struct Slot: ~Copyable {
   let ownership: Ownership<CustodyWord>
 
-  /// 1 while the descriptor is parked: its owner does nothing with it outside its handler, and whoever changes
-  /// the 1 into a 0 may try to take it over. See `EventLoop.takeOver`.
+  /// 1 while the descriptor is parked: its owner does nothing with it outside its handler, and
+  /// whoever changes the 1 into a 0 may try to take it over. See `EventLoop.takeOver`.
   let parkingTicket: CustodyWord
 
-  /// The index of the loop that runs the orphan deletion. Written while sealed or inside; read by whoever
-  /// claimed, and, as a hint where to send mail, by anybody.
+  /// The index of the loop that runs the orphan deletion. Written while sealed or inside; read by
+  /// whoever claimed, and, as a hint where to send mail, by anybody.
   let home: Atomic<UInt32>
 
-  /// How many events in a row the handler got without making progress. Only for the report of a spinning
-  /// descriptor, so the loops that share one may lose counts.
+  /// How many events in a row the handler got without making progress. Only for the report of a
+  /// spinning descriptor, so the loops that share one may lose counts.
   let eventsWithoutProgress: Atomic<UInt32>
 
   /// The slot's own reference, released by the orphan deletion.
@@ -26,8 +26,9 @@ struct Slot: ~Copyable {
 
   var options: InsertOptions
 
-  /// The number was found to be closed behind the poller's back, so the orphan deletion must not close it.
-  let closedElsewhere: Atomic<Bool>
+  /// The handle, plus 1, of an incarnation that somebody closed behind the poller's back. Written
+  /// by any thread, perhaps too late for that incarnation, so it names it.
+  let closedElsewhere: Atomic<UInt64>
 
   private let padding: (UInt64, UInt64)
 }

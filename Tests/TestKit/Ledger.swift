@@ -3,7 +3,8 @@ import Glibc
 
 /// The descriptors that this process has open, for tests that leave none behind.
 public enum Ledger {
-  /// The open descriptor numbers and what they lead to, as /proc/self/fd tells; without the one that reads it.
+  /// The open descriptor numbers and what they lead to, as /proc/self/fd tells; without the one
+  /// that reads it.
   public static func openDescriptors() -> [Int32: String] {
     var found: [Int32: String] = [:]
     guard let folder = opendir("/proc/self/fd") else { return found }
@@ -21,8 +22,8 @@ public enum Ledger {
     return found
   }
 
-  /// The descriptors that are open now and were not open before, in words; waits a little for threads that are
-  /// about to close theirs.
+  /// The descriptors that are open now and were not open before, in words; waits a little for
+  /// threads that are about to close theirs.
   public static func leaks(since before: [Int32: String]) -> [String] {
     var leaked: [String] = []
     for _ in 0..<200 {

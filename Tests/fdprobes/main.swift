@@ -1,9 +1,11 @@
 import FDAtomics
 import FDOwnership
 
-// Never-inlined copies of the ownership word's fast paths, specialised for the hardware word as in the event loop, for
-// a test that disassembles them: straight atomic instructions, no call, no jump out.
+// Never-inlined copies of the ownership word's fast paths, specialised for the hardware word as in
+// the event loop, for a test that disassembles them: straight atomic instructions, no call, no jump
+// out.
 
+/// `Ownership.enter`
 @_silgen_name("fd_probe_enter")
 @inline(never)
 public func probeEnter(
@@ -11,9 +13,11 @@ public func probeEnter(
   _ me: UnsafeRawPointer
 ) -> Bool {
   ownership.assumingMemoryBound(to: Ownership<CustodyWord>.self).pointee
-    .enter(Generation(rawValue: generation), as: me.assumingMemoryBound(to: ThreadBit.self).pointee) == .entered
+    .enter(Generation(rawValue: generation), as: me.assumingMemoryBound(to: ThreadBit.self).pointee)
+    == .entered
 }
 
+/// `Ownership.leave`
 @_silgen_name("fd_probe_leave")
 @inline(never)
 public func probeLeave(
@@ -23,6 +27,7 @@ public func probeLeave(
     .leave(as: me.assumingMemoryBound(to: ThreadBit.self).pointee) == .none
 }
 
+/// `Ownership.takeOver`
 @_silgen_name("fd_probe_takeover")
 @inline(never)
 public func probeTakeover(
@@ -30,7 +35,9 @@ public func probeTakeover(
   _ me: UnsafeRawPointer
 ) -> Bool {
   ownership.assumingMemoryBound(to: Ownership<CustodyWord>.self).pointee
-    .takeOver(Generation(rawValue: generation), as: me.assumingMemoryBound(to: ThreadBit.self).pointee) == .taken
+    .takeOver(
+      Generation(rawValue: generation), as: me.assumingMemoryBound(to: ThreadBit.self).pointee)
+    == .taken
 }
 
 let ownership = UnsafeMutablePointer<Ownership<CustodyWord>>.allocate(capacity: 1)

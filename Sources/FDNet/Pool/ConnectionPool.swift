@@ -4,9 +4,10 @@ import Synchronization
 
 /// Idle connections that all loops of a poller share, by the address they lead to.
 ///
-/// A check-out takes the newest idle connection of its own loop, otherwise one of another loop, which it takes over;
-/// otherwise it makes one. A check-in offers the connection to all loops.
+/// A check-out takes the newest idle connection of its own loop, otherwise one of another loop,
+/// which it takes over; otherwise it makes one. A check-in offers the connection to all loops.
 public final class ConnectionPool: Sendable {
+  /// How many idle connections it keeps, and for how long.
   public let limits: PoolLimits
   private let poller: Poller
   private let settings: ConnectionSettings
@@ -74,7 +75,8 @@ extension ConnectionPool {
   ///   - loop: the calling loop.
   ///   - isRepeatable: whether what is sent first may be sent again, see `ReusePolicy.safe`.
   ///   - deadline: how long connect(2) may take.
-  ///   - completion: called on the loop, once, not within this call; it sets the connection's handler.
+  ///   - completion: called on the loop, once, not within this call; it sets the connection's
+  ///     handler.
   public func checkOut(
     _ address: SocketAddress, on loop: EventLoop, isRepeatable: Bool = true, deadline: Duration?,
     _ completion: @escaping (Result<Connection, ConnectError>) -> Void
@@ -86,7 +88,8 @@ extension ConnectionPool {
     open(address, on: loop, deadline: deadline, completion)
   }
 
-  /// Makes a connection of the pool, whatever is idle. On the loop. See `checkOut` for the parameters.
+  /// Makes a connection of the pool, whatever is idle. On the loop. See `checkOut` for the
+  /// parameters.
   public func open(
     _ address: SocketAddress, on loop: EventLoop, deadline: Duration?,
     _ completion: @escaping (Result<Connection, ConnectError>) -> Void
@@ -109,8 +112,9 @@ extension ConnectionPool {
     }
   }
 
-  /// An idle connection to the address, from here on the calling loop's own: open, reading, and without a handler, which
-  /// the caller sets before it returns to the loop. Nil if none is idle. On the loop.
+  /// An idle connection to the address, from here on the calling loop's own: open, reading, and
+  /// without a handler, which the caller sets before it returns to the loop. Nil if none is idle.
+  /// On the loop.
   public func takeIdle(_ address: SocketAddress, on loop: EventLoop) -> Connection? {
     precondition(loop.isCurrent, "a loop checks out for itself")
     guard counts.idle.load(ordering: .relaxed) > 0 else { return nil }
@@ -158,7 +162,8 @@ extension ConnectionPool {
     counts.idle.subtract(1, ordering: .relaxed)
     connection.loop = loop
     loop.settle(connection.handle, wanting: .read)
-    // Somebody may have deleted it since: then leaving runs the orphan deletion, which tells the connection.
+    // Somebody may have deleted it since: then leaving runs the orphan deletion, which tells the
+    // connection.
     loop.leave(connection.handle)
     guard connection.phase == .parked else {
       counts.stale.add(1, ordering: .relaxed)
@@ -191,8 +196,9 @@ extension ConnectionPool {
 // MARK: - Check-in
 
 extension ConnectionPool {
-  /// Offers a connection of this pool to all loops, or closes it if it cannot serve anybody or enough are idle. The
-  /// caller lets go of it: another loop may have it before this returns. On the connection's loop.
+  /// Offers a connection of this pool to all loops, or closes it if it cannot serve anybody or
+  /// enough are idle. The caller lets go of it: another loop may have it before this returns. On
+  /// the connection's loop.
   ///
   /// - Returns: whether it was kept.
   @discardableResult
@@ -261,8 +267,8 @@ extension ConnectionPool {
     }
   }
 
-  /// Closes connections that the caller has unlinked, so that nobody else can. Their home loops run their
-  /// orphan deletion.
+  /// Closes connections that the caller has unlinked, so that nobody else can. Their home loops run
+  /// their orphan deletion.
   private func closeUnlinked(_ entries: [List.Entry]) {
     for entry in entries {
       counts.idle.subtract(1, ordering: .relaxed)

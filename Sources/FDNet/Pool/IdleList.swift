@@ -1,14 +1,14 @@
 // The idle connections of one loop: what it offers to all loops.
 //
-// | who                          | does, under the lock                                               |
-// |------------------------------|--------------------------------------------------------------------|
-// | the owner's loop, check-in   | link: the last thing that it does with the connection              |
-// | any loop, check-out          | try to take over, newest first; unlink only what was taken         |
-// | whoever deletes              | unlink; only who has unlinked deletes                              |
+// | who                        | does, under the lock                                         |
+// |----------------------------|--------------------------------------------------------------|
+// | the owner's loop, check-in | link: the last thing that it does with the connection        |
+// | any loop, check-out        | try to take over, newest first; unlink only what was taken   |
+// | whoever deletes            | unlink; only who has unlinked deletes                        |
 //
-// Membership in the list, and no flag, says that a connection is idle. A thief that loses leaves the connection
-// where it is, so it cannot be stranded outside every list. Since a takeover happens under the lock, whoever unlinks
-// a connection otherwise knows that no thief has it.
+// Membership in the list, and no flag, says that a connection is idle. A thief that loses leaves
+// the connection where it is, so it cannot be stranded outside every list. Since a takeover happens
+// under the lock, whoever unlinks a connection otherwise knows that no thief has it.
 
 /// What an attempt to take an element over came to.
 package enum Claim: Sendable {
@@ -19,7 +19,8 @@ package enum Claim: Sendable {
   case gone
 }
 
-/// The place of one idle element in a list. It exists before the element is checked in, so that nothing can fail then.
+/// The place of one idle element in a list. It exists before the element is checked in, so that
+/// nothing can fail then.
 package final class IdleEntry<Key: Hashable, Element: AnyObject> {
   package let element: Element
   package let key: Key
@@ -102,8 +103,8 @@ package final class IdleList<Lock: ListLock & ~Copyable, Key: Hashable, Element:
     return trying ? lock.withLockIfAvailable(walk) ?? nil : lock.withLock(walk)
   }
 
-  /// Takes out, to delete them, the elements that are idle since before the given time, and of each key half
-  /// of those that nobody needed since the last purge: the oldest.
+  /// Takes out, to delete them, the elements that are idle since before the given time, and of each
+  /// key half of those that nobody needed since the last purge: the oldest.
   package func purge(idleSinceBefore time: UInt64) -> [Entry] {
     lock.withLock {
       var removed: [Entry] = []

@@ -1,6 +1,7 @@
 import Synchronization
 
-/// The lock of an idle list. Held for list operations and a takeover only: no I/O, no user code, no wait.
+/// The lock of an idle list. Held for list operations and a takeover only: no I/O, no user code, no
+/// wait.
 package protocol ListLock: ~Copyable, Sendable {
   init()
 

@@ -2,13 +2,15 @@
 public enum ReusePolicy: String, Sendable, CaseIterable {
   /// Never: every check-out makes a connection, every check-in closes it.
   case never
-  /// If what is sent first may be sent again: the peer may close an idle connection at that very moment.
+  /// If what is sent first may be sent again: the peer may close an idle connection at that very
+  /// moment.
   case safe
   case always
 }
 
 /// How many idle connections a pool keeps, and for how long.
 public struct PoolLimits: Sendable {
+  /// When a connection may be used again.
   public var reuse = ReusePolicy.safe
   /// Idle connections to one address, over all loops.
   public var idlePerDestination = 128
@@ -16,16 +18,18 @@ public struct PoolLimits: Sendable {
   public var idleInAll = 4096
   /// An idle connection older than this is closed at the next purge.
   public var idleTime: Duration = .seconds(60)
-  /// How often a loop looks at its idle connections. Of those that nobody needed since the last look, half go.
+  /// How often a loop looks at its idle connections. Of those that nobody needed since the last
+  /// look, half go.
   public var purgeInterval: Duration = .seconds(5)
   /// Above this share of all descriptors, nothing more is kept idle.
   public var lowDescriptorRatio = 0.20
   /// Above this share of all descriptors, an idle connection is closed for each new one.
   public var highDescriptorRatio = 0.25
-  /// Bytes that arrive on an idle connection end it, since they answer nothing. With true they wait for the
-  /// next user instead: for protocols in which the server speaks first.
+  /// Bytes that arrive on an idle connection end it, since they answer nothing. With true they wait
+  /// for the next user instead: for protocols in which the server speaks first.
   public var keepsUnsolicitedBytes = false
 
+  /// The limits as each says it is by default.
   public init() {}
 }
 

@@ -1,7 +1,8 @@
 import FDPoller
 import Synchronization
 
-/// Ties a connection to its pool: its place in the idle lists, and what happens to it while it is idle.
+/// Ties a connection to its pool: its place in the idle lists, and what happens to it while it is
+/// idle.
 final class PooledCompanion: ConnectionCompanion {
   let entry: ConnectionPool.List.Entry
   private let pool: ConnectionPool

@@ -6,9 +6,9 @@ import SystemPackage
 
 /// Level-triggered epoll(7): an event that is not dealt with is simply reported again.
 ///
-/// Changes of interest are collected and told to the kernel once per tick, right before the wait. A descriptor of
-/// which nothing is wanted is not registered at all, because epoll reports errors and hang-ups of whatever is
-/// registered, again and again.
+/// Changes of interest are collected and told to the kernel once per tick, right before the wait. A
+/// descriptor of which nothing is wanted is not registered at all, because epoll reports errors and
+/// hang-ups of whatever is registered, again and again.
 ///
 /// Used by its loop's thread only, save `init`.
 final class EpollBackend: Backend {
@@ -22,6 +22,7 @@ final class EpollBackend: Backend {
 
   private let events: UnsafeMutableBufferPointer<epoll_event>
   private var suspect = Suspect()
+  private var refusals: [(handle: FDHandle, errno: Errno)] = []
   private let logger: Logger
   /// How often a zombie made a new epoll set necessary.
   private(set) var rebuilds = 0
@@ -92,7 +93,8 @@ extension EpollBackend {
     let fd = handle.fd
     let registration = registrations.pointer(to: fd)
     if registration.pointee.handle != handle.rawValue {
-      // Whatever is on record is of an earlier incarnation, which the kernel forgot when it was closed.
+      // Whatever is on record is of an earlier incarnation, which the kernel forgot when it was
+      // closed.
       let listed = registration.pointee.isListedAsChanged
       registration.pointee = Registration(
         handle: handle.rawValue, wanted: [], armed: [], options: options,
@@ -160,15 +162,13 @@ extension EpollBackend {
     }
     registration.pointee.armed = registration.pointee.wanted
     if result < 0 {
-      // EBADF and ENOENT are somebody else's close(2); EPERM a regular file. The handler would wait for
-      // ever, so say it.
-      logger.error(
-        "epoll refuses a descriptor; nothing will be heard of it",
-        metadata: ["fd": "\(fd)", "errno": "\(Errno(rawValue: -result))"])
+      drop(registration)
+      refusals.append((FDHandle(rawValue: data), Errno(rawValue: -result)))
     }
   }
 
-  /// A new owner never trusts what it finds: ADD that says EEXIST is MOD, MOD that says ENOENT is ADD.
+  /// A new owner never trusts what it finds: ADD that says EEXIST is MOD, MOD that says ENOENT is
+  /// ADD.
   private func register(_ fd: Int32, _ events: UInt32, _ data: UInt64, again: Bool) -> Int32 {
     let first = again ? EPOLL_CTL_MOD : EPOLL_CTL_ADD
     let result = fdp_epoll_control(epoll, first, fd, events, data)
@@ -212,6 +212,12 @@ extension EpollBackend {
     return (FDHandle(rawValue: event.data.u64), Readiness(rawValue: event.events))
   }
 
+  func takeRefusals() -> [(handle: FDHandle, errno: Errno)] {
+    guard !refusals.isEmpty else { return [] }
+    defer { refusals = [] }
+    return refusals
+  }
+
   static func isWakeUp(_ handle: FDHandle) -> Bool { handle.rawValue == wakeUpData }
 
   func removeCause(of handle: FDHandle) {
@@ -225,10 +231,10 @@ extension EpollBackend {
     if fdp_epoll_control(epoll, EPOLL_CTL_DEL, handle.fd, 0, 0) < 0 { suspectZombie(handle) }
   }
 
-  /// An epoll registration belongs to the open file, not to the number: if another process or a dup keeps the
-  /// file open after close(2), its events go on and nothing can remove them (epoll(7), questions 6 and
-  /// 7). One such event may be left over from before a close; one that returns is a zombie, and a new epoll
-  /// set is the only way to be rid of it.
+  /// An epoll registration belongs to the open file, not to the number: if another process or a dup
+  /// keeps the file open after close(2), its events go on and nothing can remove them (epoll(7),
+  /// questions 6 and 7). One such event may be left over from before a close; one that returns is a
+  /// zombie, and a new epoll set is the only way to be rid of it.
   private func suspectZombie(_ handle: FDHandle) {
     if suspect.handle != handle.rawValue { suspect = Suspect(handle: handle.rawValue) }
     suspect.sightings += 1
@@ -241,7 +247,8 @@ extension EpollBackend {
     do {
       fresh = try Self.makeEpoll(wakeUp: wakeUp)
     } catch {
-      logger.error("cannot replace an epoll set with a zombie in it", metadata: ["error": "\(error)"])
+      logger.error(
+        "cannot replace an epoll set with a zombie in it", metadata: ["error": "\(error)"])
       return
     }
     _ = fdp_close(epoll)
