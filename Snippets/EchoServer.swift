@@ -9,12 +9,11 @@ final class Echo: ConnectionHandler {
   func drained(_ connection: Connection) { connection.resumeReading() }
 }
 
-let poller = try Poller(PollerConfiguration(threads: 1))
+let poller = try Poller(PollerConfiguration(threads: 2))
 try poller.start()
-let address = try SocketAddress(
-  parsing: CommandLine.arguments.dropFirst().first ?? "127.0.0.1:7000")
-let listener = try Listener(address, on: poller) { _ in Echo() }
-print("echoing on \(listener.address); end the input to stop")
+let text = CommandLine.arguments.dropFirst().first ?? "127.0.0.1:7000"
+let listener = try Listener(SocketAddress(parsing: text), on: poller) { _ in Echo() }
+print("echoing on \(listener.address) until the input ends")
 while readLine() != nil {}
 listener.close()
 try poller.stop()
