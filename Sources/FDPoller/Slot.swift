@@ -30,5 +30,5 @@ struct Slot: ~Copyable {
   /// by any thread, perhaps too late for that incarnation, so it names it.
   let closedElsewhere: Atomic<UInt64>
 
-  private let padding: (UInt64, UInt64)
+  private let padding: UInt64
 }
