@@ -32,7 +32,7 @@ public struct Readiness: OptionSet, Sendable, Hashable {
   public static let hangUp = Readiness(rawValue: 0x010)
 
   /// An attempt to read or accept is worth while: it would tell of an error or hang-up too.
-  public var mayRead: Bool { !isDisjoint(with: [.read, .error, .hangUp]) }
+  @inlinable public var mayRead: Bool { !isDisjoint(with: [.read, .error, .hangUp]) }
   /// An attempt to write is worth while.
-  public var mayWrite: Bool { !isDisjoint(with: [.write, .error, .hangUp]) }
+  @inlinable public var mayWrite: Bool { !isDisjoint(with: [.write, .error, .hangUp]) }
 }

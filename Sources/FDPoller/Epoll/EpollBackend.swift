@@ -173,6 +173,9 @@ extension EpollBackend {
     let first = again ? EPOLL_CTL_MOD : EPOLL_CTL_ADD
     let result = fdp_epoll_control(epoll, first, fd, events, data)
     switch result {
+    case -EEXIST where events & EPOLLEXCLUSIVE.rawValue != 0:
+      _ = fdp_epoll_control(epoll, EPOLL_CTL_DEL, fd, 0, 0)
+      return fdp_epoll_control(epoll, EPOLL_CTL_ADD, fd, events, data)
     case -EEXIST: return fdp_epoll_control(epoll, EPOLL_CTL_MOD, fd, events, data)
     case -ENOENT: return fdp_epoll_control(epoll, EPOLL_CTL_ADD, fd, events, data)
     default: return result
