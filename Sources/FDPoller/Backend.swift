@@ -46,7 +46,9 @@ protocol Backend: AnyObject {
   func forget(_ handle: FDHandle)
 
   /// An event came for an incarnation that this loop does not own: removes what caused it.
-  func removeCause(of handle: FDHandle)
+  ///
+  /// - Returns: whether the loop's kernel poller had to be made anew for that.
+  func removeCause(of handle: FDHandle) -> Bool
 
   /// Waits for events.
   ///

@@ -124,7 +124,7 @@ extension EventLoop {
     let count = backend.wait(timeoutNanoseconds: timeout)
     if timeout != 0 { counters.add(.sleeps) }
     tickStart = timeout == 0 && count == 0 ? now : Self.clock()
-    for (handle, errno) in backend.takeRefusals() { core.giveUp(handle, errno) }
+    for (handle, errno) in backend.takeRefusals() where owns(handle) { core.giveUp(handle, errno) }
     for index in 0..<count {
       let event = backend.event(at: index)
       if !EpollBackend.isWakeUp(event.handle) { dispatch(event.readiness, to: event.handle) }
@@ -181,7 +181,7 @@ extension EventLoop {
       reconcile(handle)
     case .stale:
       counters.add(.eventsStale)
-      backend.removeCause(of: handle)
+      if backend.removeCause(of: handle) { counters.add(.kernelPollerRebuilds) }
     }
   }
 

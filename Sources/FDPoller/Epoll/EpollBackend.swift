@@ -24,28 +24,37 @@ final class EpollBackend: Backend {
   private var suspect = Suspect()
   private var refusals: [(handle: FDHandle, errno: Errno)] = []
   private let logger: Logger
-  /// How often a zombie made a new epoll set necessary.
-  private(set) var rebuilds = 0
+  /// How many waits there have been.
+  private var waits: UInt64 = 0
 
   /// The event data of the loop's own eventfd; no handle has that generation and number.
   private static let wakeUpData = UInt64.max
 
   /// What this loop has told the kernel of one number. All zeros is nothing.
   private struct Registration {
-    var handle: UInt64
-    var wanted: Interest
-    var armed: Interest
-    var options: InsertOptions
-    var isRegistered: Bool
-    var isListedAsChanged: Bool
+    /// The handle's bits plus one, since those of number 0 are zeros in its first incarnation; 0 is
+    /// nobody.
+    var holder: UInt64 = 0
+    var wanted: Interest = []
+    var armed: Interest = []
+    var options: InsertOptions = []
+    var isRegistered = false
+    var isListedAsChanged = false
+
+    @inline(__always)
+    func isHeld(by handle: FDHandle) -> Bool { holder == handle.rawValue &+ 1 }
   }
 
   /// An event that came for nobody and whose registration could not be removed.
   private struct Suspect {
     var handle: UInt64 = 0
     var sightings = 0
+    var lastSighting: UInt64 = 0
     /// After a close, one event of it may still have been on its way to each of the next waits.
     static let sightingsOfAZombie = 8
+    /// A suspect that no wait has told of for so long was none. Until then others do not take its
+    /// place, since several zombies take turns and none would ever be seen often enough.
+    static let waitsOfPatience: UInt64 = 64
   }
 
   /// - Parameters:
@@ -92,13 +101,12 @@ extension EpollBackend {
   func setInterest(_ interest: Interest, of handle: FDHandle, _ options: InsertOptions) {
     let fd = handle.fd
     let registration = registrations.pointer(to: fd)
-    if registration.pointee.handle != handle.rawValue {
+    if !registration.pointee.isHeld(by: handle) {
       // Whatever is on record is of an earlier incarnation, which the kernel forgot when it was
       // closed.
       let listed = registration.pointee.isListedAsChanged
       registration.pointee = Registration(
-        handle: handle.rawValue, wanted: [], armed: [], options: options,
-        isRegistered: false, isListedAsChanged: listed)
+        holder: handle.rawValue &+ 1, options: options, isListedAsChanged: listed)
       bound = max(bound, fd + 1)
     }
     registration.pointee.wanted = interest
@@ -110,12 +118,12 @@ extension EpollBackend {
 
   func interest(in handle: FDHandle) -> Interest {
     let registration = registrations.pointer(to: handle.fd)
-    return registration.pointee.handle == handle.rawValue ? registration.pointee.wanted : []
+    return registration.pointee.isHeld(by: handle) ? registration.pointee.wanted : []
   }
 
   func remove(_ handle: FDHandle) {
     let registration = registrations.pointer(to: handle.fd)
-    guard registration.pointee.handle == handle.rawValue else { return }
+    guard registration.pointee.isHeld(by: handle) else { return }
     if registration.pointee.isRegistered {
       // ENOENT and EBADF say that the kernel has forgotten it already.
       _ = fdp_epoll_control(epoll, EPOLL_CTL_DEL, handle.fd, 0, 0)
@@ -125,15 +133,13 @@ extension EpollBackend {
 
   func forget(_ handle: FDHandle) {
     let registration = registrations.pointer(to: handle.fd)
-    guard registration.pointee.handle == handle.rawValue else { return }
+    guard registration.pointee.isHeld(by: handle) else { return }
     drop(registration)
   }
 
   private func drop(_ registration: UnsafeMutablePointer<Registration>) {
     let listed = registration.pointee.isListedAsChanged
-    registration.pointee = Registration(
-      handle: 0, wanted: [], armed: [], options: [], isRegistered: false,
-      isListedAsChanged: listed)
+    registration.pointee = Registration(isListedAsChanged: listed)
   }
 
   /// Tells the kernel what has changed since the last wait.
@@ -149,7 +155,7 @@ extension EpollBackend {
   private func tellKernel(_ fd: Int32, _ registration: UnsafeMutablePointer<Registration>) {
     let isExclusive = registration.pointee.options.contains(.exclusive)
     let events = Self.events(for: registration.pointee.wanted, exclusive: isExclusive)
-    let data = registration.pointee.handle
+    let data = registration.pointee.holder &- 1
     var result: Int32 = 0
     if registration.pointee.isRegistered && (isExclusive || registration.pointee.wanted.isEmpty) {
       // An exclusive registration cannot be modified (epoll_ctl(2), EPOLLEXCLUSIVE).
@@ -196,8 +202,11 @@ extension EpollBackend {
 extension EpollBackend {
   func wait(timeoutNanoseconds: UInt64?) -> Int {
     if !changed.isEmpty { flush() }
+    waits &+= 1
     let milliseconds: Int32
-    if let timeoutNanoseconds {
+    if !refusals.isEmpty {
+      milliseconds = 0
+    } else if let timeoutNanoseconds {
       // Rounded up: a timer is never early, and a wait of less than a millisecond is still a wait.
       milliseconds = Int32(clamping: (timeoutNanoseconds + 999_999) / 1_000_000)
     } else {
@@ -223,28 +232,37 @@ extension EpollBackend {
 
   static func isWakeUp(_ handle: FDHandle) -> Bool { handle.rawValue == wakeUpData }
 
-  func removeCause(of handle: FDHandle) {
+  func removeCause(of handle: FDHandle) -> Bool {
     let registration = registrations.pointer(to: handle.fd)
-    if registration.pointee.handle == handle.rawValue {
+    if registration.pointee.isHeld(by: handle) {
       drop(registration)
     } else if registration.pointee.isRegistered {
       // The number is registered for a later incarnation, so a DEL would hit that one.
       return suspectZombie(handle)
     }
-    if fdp_epoll_control(epoll, EPOLL_CTL_DEL, handle.fd, 0, 0) < 0 { suspectZombie(handle) }
+    let isRemoved = fdp_epoll_control(epoll, EPOLL_CTL_DEL, handle.fd, 0, 0) == 0
+    return isRemoved ? false : suspectZombie(handle)
   }
 
   /// An epoll registration belongs to the open file, not to the number: if another process or a dup
   /// keeps the file open after close(2), its events go on and nothing can remove them (epoll(7),
   /// questions 6 and 7). One such event may be left over from before a close; one that returns is a
   /// zombie, and a new epoll set is the only way to be rid of it.
-  private func suspectZombie(_ handle: FDHandle) {
-    if suspect.handle != handle.rawValue { suspect = Suspect(handle: handle.rawValue) }
+  ///
+  /// - Returns: whether that has happened.
+  private func suspectZombie(_ handle: FDHandle) -> Bool {
+    if suspect.handle != handle.rawValue {
+      let isOnTrail =
+        suspect.sightings > 0 && waits - suspect.lastSighting < Suspect.waitsOfPatience
+      if isOnTrail { return false }
+      suspect = Suspect(handle: handle.rawValue)
+    }
     suspect.sightings += 1
-    if suspect.sightings >= Suspect.sightingsOfAZombie { rebuild(because: handle) }
+    suspect.lastSighting = waits
+    return suspect.sightings >= Suspect.sightingsOfAZombie && rebuild(because: handle)
   }
 
-  private func rebuild(because handle: FDHandle) {
+  private func rebuild(because handle: FDHandle) -> Bool {
     suspect = Suspect()
     let fresh: Int32
     do {
@@ -252,11 +270,10 @@ extension EpollBackend {
     } catch {
       logger.error(
         "cannot replace an epoll set with a zombie in it", metadata: ["error": "\(error)"])
-      return
+      return false
     }
     _ = fdp_close(epoll)
     epoll = fresh
-    rebuilds += 1
     for fd in 0..<bound where registrations.pointer(to: fd).pointee.isRegistered {
       let registration = registrations.pointer(to: fd)
       registration.pointee.isRegistered = false
@@ -266,6 +283,7 @@ extension EpollBackend {
     logger.warning(
       "a closed descriptor is still registered, because a copy of it is open; epoll set rebuilt",
       metadata: ["closed": "\(handle)", "hint": "insert it with .sharedWithOthers"])
+    return true
   }
 }
 
