@@ -48,18 +48,6 @@ extension EventLoop {
       poke(handle)
     }
   }
-
-  /// Hands the event of an exclusive descriptor on to another loop that shares it: a loop that does
-  /// not act on such an event has to, since the kernel has told nobody else. On the loop.
-  public func poke(_ handle: FDHandle) {
-    guard owns(handle) else { return }
-    let state = core.table[handle.fd].ownership.state
-    let others = state.threads.subtracting(bit.mask).indices
-    // The next one after this loop, so that a poke that is declined again goes round.
-    guard let next = others.first(where: { $0 > bit.index }) ?? others.first else { return }
-    counters.add(.pokes)
-    _ = core.loop(group: bit.group, index: next)?.post(.poke(handle))
-  }
 }
 
 // MARK: - Parking and taking over
@@ -117,6 +105,7 @@ extension EventLoop {
   }
 
   private func winTicket(_ handle: FDHandle) -> Takeover {
+    guard core.isCurrent(handle) else { return .stale }
     let ticket = Self.ticket(of: handle)
     // Acquire: what the owner did before it parked.
     guard

@@ -24,6 +24,7 @@ public final class EventLoop: @unchecked Sendable {
   let backend: EpollBackend
   let mailbox: Mailbox<CustodyWord, EventFDParker, Wish>
   let counters = Counters()
+  private let ended = Atomic(false)
 
   // What follows is the loop thread's alone. Its exclusivity is not checked at run time: a check
   // costs some 70 instructions, ten of them per event made a third of an echo's instructions, and
@@ -33,10 +34,12 @@ public final class EventLoop: @unchecked Sendable {
   /// Calls that wait for the end of what runs now.
   @exclusivity(unchecked) var deferred: [Deferred] = []
   /// The array whose turn comes next, kept for its memory.
-  private var deferredSpare: [Deferred] = []
+  var deferredSpare: [Deferred] = []
   /// Rises with every byte operation that moved something, so that a handler that moved nothing
   /// shows.
   @exclusivity(unchecked) var progress: UInt64 = 0
+  /// While a handler deals with a poke: whose, and how often that poke may still be passed on.
+  var pokeInHand: (handle: FDHandle, hops: Int)?
   @exclusivity(unchecked) private var stage = Stage.running
   @exclusivity(unchecked) private var tickStart = EventLoop.clock()
   /// Room for one receive; its contents are gone with the next one.
@@ -107,10 +110,27 @@ extension EventLoop {
           ])
       }
     }
+    while !core.isPastStart { _ = backend.wait(timeoutNanoseconds: nil) }
+    tickStart = Self.clock()
     while stage != .ended { tick() }
     drainClosedMailbox()
+    dropTimers()
     backend.shutDown()
+    ended.store(true, ordering: .releasing)
   }
+
+  /// The poller ends without having had a thread for this loop.
+  func endWithoutThread() {
+    var mail = mailbox.close()
+    while mail.popFirst() != nil {}
+    ended.store(true, ordering: .releasing)
+  }
+
+  /// Whether the loop does nothing any more. Callable from any thread.
+  var hasEnded: Bool { ended.load(ordering: .acquiring) }
+
+  /// Callable from any thread.
+  var ticks: UInt64 { counters[.ticks] }
 
   private func tick() {
     readMail()
@@ -189,7 +209,7 @@ extension EventLoop {
   package func leave(_ handle: FDHandle) {
     let duty = core.table[handle.fd].ownership.leave(as: bit)
     if duty != .none {
-      counters.add(.closesByLastLeaver)
+      if duty == .close { counters.add(.closesByLastLeaver) }
       core.discharge(duty, of: handle)
     }
   }
@@ -245,8 +265,8 @@ enum Wish {
   case finish(FDHandle, Duty)
   /// Forget it; the last loop that does starts what is to follow.
   case remove(FDHandle, RemovalRound)
-  /// Act as if an event had come.
-  case poke(FDHandle)
+  /// Act as if an event had come, or pass it on, at most so often.
+  case poke(FDHandle, hops: Int)
 }
 
 extension EventLoop {
@@ -289,115 +309,12 @@ extension EventLoop {
     case .remove(let handle, let round):
       backend.remove(handle)
       round.loopIsDone()
-    case .poke(let handle):
-      dispatch(.read, to: handle)
+    case .poke(let handle, let hops):
+      takePoke(handle, hops: hops)
     }
   }
 
   func options(of handle: FDHandle) -> InsertOptions { core.table[handle.fd].options }
-}
-
-// MARK: - Deferred calls and timers
-
-/// A call that waits until what runs now has returned.
-enum Deferred {
-  case departed(DescriptorHandler, FDHandle, Departure)
-  case call(() -> Void)
-}
-
-/// What a timer calls.
-enum TimerCall {
-  case closure(() -> Void)
-  case target(any TimerTarget)
-}
-
-/// An object with one timer, which saves the closure.
-package protocol TimerTarget: AnyObject {
-  func timerFired(on loop: EventLoop)
-}
-
-extension EventLoop {
-  static var nanosecondsPerTick: UInt64 { 1_000_000 }
-
-  /// Runs what was deferred before this call; what it defers in turn waits for the next tick.
-  private func runDeferred() {
-    guard !deferred.isEmpty else { return }
-    swap(&deferred, &deferredSpare)
-    for call in deferredSpare {
-      switch call {
-      case .departed(let handler, let handle, let departure): handler.departed(handle, departure)
-      case .call(let body): body()
-      }
-    }
-    deferredSpare.removeAll(keepingCapacity: true)
-  }
-
-  private func runTimers(at now: UInt64) {
-    while let call = timers.popExpired(at: now / Self.nanosecondsPerTick) {
-      counters.add(.timersFired)
-      switch call {
-      case .closure(let body): body()
-      case .target(let target): target.timerFired(on: self)
-      }
-    }
-  }
-
-  /// Calls the closure in the loop's next round, after whatever runs now has returned. On the loop.
-  package func `defer`(_ body: @escaping () -> Void) {
-    assert(isCurrent)
-    deferred.append(.call(body))
-  }
-
-  package func schedule(_ target: any TimerTarget, at nanoseconds: UInt64) -> TimerID {
-    assert(isCurrent)
-    return timers.add(.target(target), at: Self.tick(notBefore: nanoseconds))
-  }
-
-  /// Calls the closure once, on the loop, not before the given time has passed and usually within a
-  /// millisecond of it. On the loop.
-  ///
-  /// - Parameters:
-  ///   - delay: from now on.
-  ///   - body: what to call; it is dropped uncalled if the poller stops first.
-  /// - Returns: what `cancel` takes.
-  @discardableResult
-  public func schedule(after delay: Duration, _ body: @escaping () -> Void) -> TimerID {
-    precondition(isCurrent, "timers belong to their loop's thread")
-    return timers.add(
-      .closure(body), at: Self.tick(notBefore: Self.clock() + delay.wholeNanoseconds))
-  }
-
-  /// Cancels a timer. On the loop.
-  ///
-  /// - Returns: false if it has been called or cancelled before.
-  @discardableResult
-  public func cancel(_ timer: TimerID) -> Bool {
-    precondition(isCurrent, "timers belong to their loop's thread")
-    return timers.cancel(timer) != nil
-  }
-
-  private static func tick(notBefore nanoseconds: UInt64) -> UInt64 {
-    (nanoseconds + nanosecondsPerTick - 1) / nanosecondsPerTick
-  }
-
-  /// Calls the closure on the loop, after everything that the same thread has posted before.
-  /// Callable from any thread, from the loop's own too; it never runs inside this call.
-  ///
-  /// - Returns: false if the loop has stopped; the closure is then not called.
-  @discardableResult
-  public func run(_ body: @escaping @Sendable () -> Void) -> Bool {
-    post(.call(body))
-  }
-}
-
-extension Duration {
-  /// In nanoseconds; nothing negative, and no overflow before the year 2500.
-  package var wholeNanoseconds: UInt64 {
-    let (seconds, attoseconds) = components
-    guard seconds >= 0, attoseconds >= 0 else { return 0 }
-    guard seconds < 9_000_000_000 else { return 9_000_000_000_000_000_000 }
-    return UInt64(seconds) * 1_000_000_000 + UInt64(attoseconds / 1_000_000_000)
-  }
 }
 
 // MARK: - Stopping
@@ -416,5 +333,11 @@ extension EventLoop {
     var mail = mailbox.close()
     while let wish = mail.popFirst() { fulfil(wish) }
     while !deferred.isEmpty { runDeferred() }
+  }
+
+  /// Timers often refer to their loop, which would keep itself for ever.
+  private func dropTimers() {
+    var dropped = TimerWheel<TimerCall>(now: 0)
+    swap(&timers, &dropped)
   }
 }

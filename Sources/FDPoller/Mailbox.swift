@@ -105,6 +105,12 @@ package struct Mailbox<Word: AtomicWord & ~Copyable, Wake: Parker & ~Copyable, M
   package borrowing func close() -> Mail<Message> {
     Mail(newest: newest.exchangeAcquiring(Self.closed))
   }
+
+  /// Letters that nobody has read are dropped.
+  deinit {
+    var mail = close()
+    while mail.popFirst() != nil {}
+  }
 }
 
 /// Letters that were taken out of a mailbox: a queue, oldest first. Whoever takes it reads it to

@@ -24,13 +24,12 @@ public final class Poller: Sendable {
   /// The loops, in the order of their index. They run between `start` and `stop`.
   public let loops: [EventLoop]
   package let core: PollerCore
-  private let life = Mutex(Life.new)
+  private let phase = Atomic(Phase.new)
+  /// Written by the thread that starts, read by the one that stops; the phase is between them.
+  private nonisolated(unsafe) var threads: [pthread_t] = []
 
-  private enum Life {
-    case new
-    case running([pthread_t])
-    case stopping
-    case stopped
+  private enum Phase: UInt8, AtomicRepresentable {
+    case new, starting, running, stopping, stopped
   }
 
   /// Makes the loops; no thread runs yet.
@@ -52,52 +51,57 @@ public final class Poller: Sendable {
   }
 
   deinit {
-    life.withLock { life in
-      switch life {
-      case .new, .stopped: break
-      case .running, .stopping: preconditionFailure("stop a poller before it is dropped")
-      }
+    switch phase.load(ordering: .acquiring) {
+    case .new, .stopped: break
+    case .starting, .running, .stopping: preconditionFailure("stop a poller before it is dropped")
     }
   }
 
-  /// Starts the threads.
+  /// Starts the threads. Descriptors can be inserted from now on; what `EventLoop.run` was given
+  /// before is run.
   ///
-  /// - Throws: `PollerError.kernelRefused` if a thread cannot be had; those that could are stopped
-  ///   again.
+  /// - Throws: `PollerError.kernelRefused` if a thread cannot be had; those that could are stopped again.
   public func start() throws(PollerError) {
-    let failure: PollerError? = life.withLock { life in
-      guard case .new = life else { return .invalidConfiguration("a poller is started once") }
-      var threads: [pthread_t] = []
-      for loop in loops {
-        var thread = pthread_t()
-        let context = Unmanaged.passRetained(loop)
-        let result = fdp_thread_start(
-          &thread, loop.name,
-          { context in
-            Unmanaged<EventLoop>.fromOpaque(context.unsafelyUnwrapped).takeRetainedValue()
-              .runUntilStopped()
-          }, context.toOpaque())
-        guard result == 0 else {
-          context.release()
-          core.beginStop()
-          for loop in loops { loop.mailbox.parker.unpark() }
-          for thread in threads { fdp_thread_join(thread) }
-          life = .stopped
-          return .kernelRefused("start a thread", Errno(rawValue: -result))
-        }
-        threads.append(thread)
-      }
-      life = .running(threads)
-      return nil
+    guard move(from: .new, to: .starting) else {
+      throw .invalidConfiguration("a poller is started once")
     }
-    if let failure { throw failure }
+    for (index, loop) in loops.enumerated() {
+      var thread = pthread_t()
+      let context = Unmanaged.passRetained(loop)
+      let result = fdp_thread_start(
+        &thread, loop.name,
+        { context in
+          Unmanaged<EventLoop>.fromOpaque(context.unsafelyUnwrapped).takeRetainedValue()
+            .runUntilStopped()
+        }, context.toOpaque())
+      guard result == 0 else {
+        context.release()
+        core.beginStop()
+        for loop in loops[index...] { loop.endWithoutThread() }
+        for loop in loops { loop.mailbox.parker.unpark() }
+        for thread in threads { fdp_thread_join(thread) }
+        phase.store(.stopped, ordering: .releasing)
+        throw .kernelRefused("start a thread", Errno(rawValue: -result))
+      }
+      threads.append(thread)
+    }
+    // The loops have waited for this: only now is it sure that each of them has a thread.
+    core.beginRun()
+    for loop in loops { loop.mailbox.parker.unpark() }
+    phase.store(.running, ordering: .releasing)
+  }
+
+  private func move(from before: Phase, to after: Phase) -> Bool {
+    phase.compareExchange(expected: before, desired: after, ordering: .acquiringAndReleasing)
+      .exchanged
   }
 
   /// Stops the poller: refuses inserts, deletes every descriptor, lets the loops finish what is in
-  /// their mailboxes, and ends the threads. A call after the first returns at once. Not callable
-  /// from a loop.
+  /// their mailboxes, and ends the threads. A call during a stop waits for it too, one after it
+  /// returns at once. Not callable from a loop.
   ///
-  /// Connections are closed, not drained: drain first.
+  /// Connections are closed, not drained: drain first. A poller that was never started only drops
+  /// what its mailboxes hold.
   ///
   /// - Parameter deadline: how long to wait for handlers that are still running.
   /// - Throws: `PollerError.stopTimedOut` with what is still there. The stop goes on, and can be
@@ -105,32 +109,32 @@ public final class Poller: Sendable {
   public func stop(deadline: Duration = .seconds(30)) throws(PollerError) {
     precondition(
       EventLoop.current.map { $0.core !== core } ?? true, "a loop cannot wait for its own end")
-    let before = life.withLock { life in
-      defer {
-        switch life {
-        case .new: life = .stopped
-        case .running: life = .stopping
-        case .stopping, .stopped: break
-        }
+    let end = EventLoop.clock() + deadline.wholeNanoseconds
+    let ticksBefore = core.loops.map(\.ticks)
+    while true {
+      switch phase.load(ordering: .acquiring) {
+      case .stopped:
+        return
+      case .new where move(from: .new, to: .stopped):
+        for loop in loops { loop.endWithoutThread() }
+        return
+      case .running where move(from: .running, to: .stopping):
+        core.beginStop()
+        for loop in loops { loop.mailbox.parker.unpark() }
+        join()
+      case .new, .starting, .running, .stopping:
+        break
       }
-      return life
+      guard EventLoop.clock() < end else {
+        throw .stopTimedOut(remaining: core.remaining(ticksBefore: ticksBefore))
+      }
+      usleep(500)
     }
-    switch before {
-    case .new, .stopped:
-      return
-    case .running(let threads):
-      core.beginStop()
-      for loop in loops { loop.mailbox.parker.unpark() }
-      join(threads)
-    case .stopping:
-      break
-    }
-    try waitUntilStopped(deadline)
   }
 
   /// Joins on a thread of its own, since a join has no deadline.
-  private func join(_ threads: [pthread_t]) {
-    let joiner = Joiner(poller: self, threads: threads)
+  private func join() {
+    let joiner = Joiner(poller: self)
     var thread = pthread_t()
     let context = Unmanaged.passRetained(joiner)
     let result = fdp_thread_start(
@@ -148,28 +152,12 @@ public final class Poller: Sendable {
 
   private final class Joiner {
     let poller: Poller
-    let threads: [pthread_t]
 
-    init(poller: Poller, threads: [pthread_t]) {
-      self.poller = poller
-      self.threads = threads
-    }
+    init(poller: Poller) { self.poller = poller }
 
     func join() {
-      for thread in threads { fdp_thread_join(thread) }
-      poller.life.withLock { $0 = .stopped }
-    }
-  }
-
-  private func waitUntilStopped(_ deadline: Duration) throws(PollerError) {
-    let end = EventLoop.clock() + deadline.wholeNanoseconds
-    while true {
-      let isStopped = life.withLock { life in
-        if case .stopped = life { true } else { false }
-      }
-      if isStopped { return }
-      guard EventLoop.clock() < end else { throw .stopTimedOut(remaining: core.remaining()) }
-      usleep(500)
+      for thread in poller.threads { fdp_thread_join(thread) }
+      poller.phase.store(.stopped, ordering: .releasing)
     }
   }
 }
@@ -206,23 +194,16 @@ extension Poller {
       descriptor.rawValue, handler, into: loops, wanting: interest, options)
   }
 
-  /// Wants to be told of more: takes effect when the owning loop reads its mail.
+  /// Wants to be told of more, on every loop that owns the descriptor: takes effect when that loop
+  /// reads its mail.
   public func want(_ interest: Interest, _ handle: FDHandle) {
-    change(handle, adding: interest, removing: [])
+    core.change(handle, adding: interest, removing: [])
   }
 
-  /// Wants to be told of less: takes effect when the owning loop reads its mail. Events may come
-  /// until then.
+  /// Wants to be told of less, on every loop that owns the descriptor: takes effect when that loop
+  /// reads its mail. Events may come until then.
   public func stop(_ interest: Interest, _ handle: FDHandle) {
-    change(handle, adding: [], removing: interest)
-  }
-
-  private func change(_ handle: FDHandle, adding: Interest, removing: Interest) {
-    if let loop = EventLoop.current, loop.core === core {
-      loop.change(handle, adding: adding, removing: removing)
-    } else {
-      core.forward(handle, adding, removing, from: nil)
-    }
+    core.change(handle, adding: [], removing: interest)
   }
 
   /// Closes a descriptor, once: when this returns nobody enters its handler any more; if nobody is

@@ -20,9 +20,10 @@ package final class PollerCore: @unchecked Sendable {
   /// What threads that are no loops count.
   let outside = Counters()
 
-  /// The number of live descriptors, and the top bit once the poller stops: one word, so that an
-  /// insert is either counted before the stop or sees it.
+  /// The number of live descriptors, and a bit each once the poller runs and once it stops: one
+  /// word, so that an insert is either counted before the stop or sees it.
   private let life = Atomic<UInt64>(0)
+  private static let running: UInt64 = 1 << 62
   private static let stopping: UInt64 = 1 << 63
 
   /// Not retained, since the loops hold this object; the `Poller` holds them.
@@ -85,14 +86,21 @@ extension PollerCore {
 
 extension PollerCore {
   var isStopping: Bool { life.load(ordering: .acquiring) & Self.stopping != 0 }
-  package var liveDescriptors: Int { Int(life.load(ordering: .acquiring) & ~Self.stopping) }
+  /// Whether every loop has a thread, or none will get one any more.
+  var isPastStart: Bool {
+    life.load(ordering: .acquiring) & (Self.running | Self.stopping) != 0
+  }
+  package var liveDescriptors: Int {
+    Int(life.load(ordering: .acquiring) & ~(Self.running | Self.stopping))
+  }
 
+  func beginRun() { life.bitwiseOr(Self.running, ordering: .acquiringAndReleasing) }
   func beginStop() { life.bitwiseOr(Self.stopping, ordering: .acquiringAndReleasing) }
 
   private func beginInsert() throws(PollerError) {
     if fdp_is_forked_child() { throw .forked }
     let before = life.wrappingAdd(1, ordering: .acquiringAndReleasing).oldValue
-    if before & Self.stopping != 0 {
+    if before & (Self.running | Self.stopping) != Self.running {
       endDescriptor()
       throw .notRunning
     }
@@ -109,6 +117,9 @@ extension PollerCore {
     _ fd: Int32, _ handler: DescriptorHandler, into loops: some Collection<EventLoop>,
     wanting interest: Interest, _ options: InsertOptions
   ) throws(PollerError) -> FDHandle {
+    guard fd >= 0 else {
+      throw .kernelRefused("take in fd \(fd)", .badFileDescriptor)
+    }
     guard table.contains(fd) else {
       throw .numberTooLarge(fd: fd, limit: table.count)
     }
@@ -188,7 +199,6 @@ extension PollerCore {
   private func endClosedElsewhere(_ dead: FDHandle) {
     table[dead.fd].closedElsewhere.store(dead.rawValue + 1, ordering: .relaxed)
     guard disown(dead) else { return }
-    count(.rawCloses, for: EventLoop.current)
     configuration.logger.error(
       "a descriptor was closed behind the poller's back; let the poller close it, or disown it",
       metadata: ["descriptor": "\(dead)"])
@@ -233,7 +243,7 @@ extension PollerCore {
   private func end(_ deletion: Deletion, _ handle: FDHandle) -> Bool {
     switch deletion {
     case .claimed(let duty):
-      count(.closesByDeleter, for: EventLoop.current)
+      if duty == .close { count(.closesByDeleter, for: EventLoop.current) }
       discharge(duty, of: handle)
       return true
     case .deferred:
@@ -295,21 +305,44 @@ extension PollerCore {
     slot.pointee.parkingTicket.storeRelaxed(0)
     slot.pointee.ownership.free()
     // Last, because from here on the kernel may hand the number out again.
-    if duty == .close { home.backend.close(handle.fd) }
+    if duty == .close && !closedElsewhere { home.backend.close(handle.fd) }
 
     let departure: Departure =
       switch duty {
-      case .letGo where closedElsewhere: .closedElsewhere
+      case _ where closedElsewhere: .closedElsewhere
       case .letGo: .disowned(FileDescriptor(rawValue: handle.fd))
       case .close, .none: .closed
       }
-    if duty == .letGo { count(.disowned, for: EventLoop.current) }
+    if duty == .letGo { count(closedElsewhere ? .rawCloses : .disowned, for: EventLoop.current) }
     if home.isCurrent {
       home.deferred.append(.departed(handler, handle, departure))
     } else {
       handler.departed(handle, departure)
     }
     endDescriptor()
+  }
+
+  /// Changes the interest of all loops that own the descriptor.
+  func change(_ handle: FDHandle, adding: Interest, removing: Interest) {
+    guard isCurrent(handle) else { return }
+    let state = table[handle.fd].ownership.state
+    let owners = state.threads.indices
+    guard owners.count > 1 else {
+      if let loop = EventLoop.current, loop.core === self {
+        loop.change(handle, adding: adding, removing: removing)
+      } else {
+        forward(handle, adding, removing, from: nil)
+      }
+      return
+    }
+    for owner in owners {
+      guard let loop = loop(group: state.group, index: owner) else { continue }
+      if loop.isCurrent {
+        loop.change(handle, adding: adding, removing: removing)
+      } else {
+        _ = loop.post(.change(handle, adding: adding, removing: removing))
+      }
+    }
   }
 
   /// Sends a change of interest to the loop that owns the descriptor now.
@@ -319,46 +352,6 @@ extension PollerCore {
     guard isCurrent(handle) else { return }
     let home = loops[Int(table[handle.fd].home.load(ordering: .relaxed))]
     if home !== loop { _ = home.post(.change(handle, adding: adding, removing: removing)) }
-  }
-}
-
-/// One round through all loops in which each forgets a descriptor; then something follows on its
-/// home loop.
-final class RemovalRound: @unchecked Sendable {
-  private let handle: FDHandle
-  private let core: PollerCore
-  private let home: EventLoop
-  private let remaining: Atomic<Int>
-  private let then: @Sendable () -> Void
-
-  /// The caller is alone with the slot.
-  ///
-  /// - Parameter then: runs on the home loop, or, if that has ended, where the last loop was asked.
-  init(of handle: FDHandle, in core: PollerCore, then: @escaping @Sendable () -> Void) {
-    self.handle = handle
-    self.core = core
-    self.then = then
-    home = core.loops[Int(core.table[handle.fd].home.load(ordering: .relaxed))]
-    remaining = Atomic(core.loops.count)
-  }
-
-  func begin() {
-    for loop in core.loops {
-      if loop.isCurrent {
-        loop.backend.remove(handle)
-        loopIsDone()
-      } else if !loop.post(.remove(handle, self)) {
-        loopIsDone()
-      }
-    }
-  }
-
-  func loopIsDone() {
-    // Acquire and release: every loop's removal before what follows.
-    guard remaining.wrappingSubtract(1, ordering: .acquiringAndReleasing).newValue == 0 else {
-      return
-    }
-    if home.isCurrent || !home.post(.call(then)) { then() }
   }
 }
 
@@ -375,10 +368,16 @@ extension PollerCore {
     return "fd \(fd): \(state), home \(loops[Int(home)].name)" + (parked ? ", parked" : "")
   }
 
-  /// What a stop still waits for, in words.
-  func remaining() -> [String] {
-    (0..<numberBound.load(ordering: .relaxed))
+  /// What a stop still waits for, in words: descriptors, and the loops that are stuck.
+  ///
+  /// - Parameter ticksBefore: the loops' ticks when the stop began; a loop that is not stuck has
+  ///   made many since.
+  func remaining(ticksBefore: [UInt64]) -> [String] {
+    let descriptors = (0..<numberBound.load(ordering: .relaxed))
       .filter { !table[$0].ownership.state.isFree }
       .map(describe)
+    let stuck = zip(loops, ticksBefore).filter { $0.ticks == $1 && !$0.hasEnded }
+      .map { "\($0.0) is in the tick in which the stop found it" }
+    return descriptors + stuck
   }
 }

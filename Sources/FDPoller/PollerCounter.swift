@@ -19,17 +19,18 @@ public enum PollerCounter: Int, CaseIterable, Sendable {
   case takeoversBusy
   /// Takeovers refused because the descriptor was closing or gone.
   case takeoversGone
-  /// Orphan deletions that fell to whoever deleted.
+  /// Closes whose orphan deletion fell to whoever deleted.
   case closesByDeleter
-  /// Orphan deletions that fell to the last thread that was inside.
+  /// Closes whose orphan deletion fell to the last thread that was inside.
   case closesByLastLeaver
-  /// Orphan deletions that let the descriptor go, open.
+  /// Descriptors that left the poller open.
   case disowned
   /// Descriptors that somebody closed behind the poller's back.
   case rawCloses
   /// Deletes of a descriptor that was gone already.
   case deletesAlreadyGone
-  /// Events of an exclusive descriptor handed on to another loop.
+  /// Events of an exclusive descriptor handed on to another loop, once for each loop that was
+  /// asked.
   case pokes
   case wakeUpsSent
   /// Messages to a loop that was awake and needed no wake-up.
@@ -76,6 +77,11 @@ struct Counters: ~Copyable {
   /// Counts on behalf of any thread.
   func addShared(_ counter: PollerCounter, _ amount: UInt64 = 1) {
     values[counter.rawValue].wrappingAdd(amount, ordering: .relaxed)
+  }
+
+  /// Callable from any thread.
+  subscript(counter: PollerCounter) -> UInt64 {
+    values[counter.rawValue].load(ordering: .relaxed)
   }
 
   func snapshot(name: String) -> LoopSnapshot {

@@ -1,4 +1,7 @@
 /// The counters of a poller at one moment, each at most slightly out of date.
+///
+/// Once everything has come to rest they add up: `descriptorsInserted` is the sum of
+/// `closesByDeleter`, `closesByLastLeaver`, `disowned`, `rawCloses` and the live descriptors.
 public struct PollerSnapshot: Sendable, Equatable {
   /// One per loop, in their order.
   public let loops: [LoopSnapshot]
