@@ -157,7 +157,8 @@ extension EventLoop {
     backend.remove(handle)
     let letter = Letter(
       Wish.call {
-        let interest = interest.union(other.backend.interest(in: handle))
+        // Whatever is on record there is from an earlier stay, of which that loop may not have
+        // read yet that it has ended.
         other.backend.setInterest(interest, of: handle, other.options(of: handle))
         body(other)
         other.leave(handle)
@@ -191,10 +192,11 @@ extension EventLoop {
     noting(backend.receive(handle, into: scratch, peeking: false), of: handle)
   }
 
-  /// Looks at what could be received without taking it.
+  /// Looks at what could be received without taking it: one byte at the most. Not into `scratch`,
+  /// since a handler may be reading what another descriptor received there.
   package func peek(_ handle: FDHandle) -> IOResult {
-    backend.receive(
-      handle, into: UnsafeMutableRawBufferPointer(rebasing: scratch[0..<1]), peeking: true)
+    var byte: UInt8 = 0
+    return withUnsafeMutableBytes(of: &byte) { backend.receive(handle, into: $0, peeking: true) }
   }
 
   @inline(__always)
