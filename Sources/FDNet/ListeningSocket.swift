@@ -7,7 +7,7 @@ import Synchronization
 import SystemPackage
 
 /// What the sockets of one listener have in common. Any thread.
-final class ListenerShared: Sendable {
+final class ListenerShared: @unchecked Sendable {
   let settings: ConnectionSettings
   let logger: Logger
   let makeHandler: @Sendable (Connection) -> (any ConnectionHandler)?
@@ -15,8 +15,10 @@ final class ListenerShared: Sendable {
   private let accepted = Atomic(0)
   private let turnedAway = Atomic(0)
   private let pauses = Atomic(0)
-  /// An open descriptor that is given up to turn one client away when no other is left, or -1.
-  private let reserve = Mutex(fdp_open_null())
+  /// An open descriptor that is given up to turn one client away when no other is left; negative
+  /// if it is lost. Guarded by the lock.
+  private var reserve = fdp_open_null()
+  private let lock = PlatformLock()
 
   init(
     settings: ConnectionSettings, logger: Logger,
@@ -28,7 +30,7 @@ final class ListenerShared: Sendable {
   }
 
   deinit {
-    reserve.withLock { if $0 >= 0 { _ = fdp_close($0) } }
+    if reserve >= 0 { _ = fdp_close(reserve) }
   }
 
   var statistics: Listener.Statistics {
@@ -45,7 +47,7 @@ final class ListenerShared: Sendable {
   /// Accepts one client with the reserve descriptor's number and closes it at once: it learns that
   /// it has to go instead of waiting in the queue for ever.
   func turnAway(_ listener: FDHandle, on loop: EventLoop) {
-    reserve.withLock { reserve in
+    lock.withLock {
       guard reserve >= 0 else { return }
       _ = fdp_close(reserve)
       if case .done(let client) = loop.accept(listener, nil, nil) {
@@ -58,7 +60,7 @@ final class ListenerShared: Sendable {
 
   /// Another thread may have got the number meanwhile; try again.
   func restoreReserve() {
-    reserve.withLock { if $0 < 0 { $0 = fdp_open_null() } }
+    lock.withLock { if reserve < 0 { reserve = fdp_open_null() } }
   }
 }
 
