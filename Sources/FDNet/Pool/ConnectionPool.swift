@@ -19,7 +19,7 @@ public final class ConnectionPool: Sendable {
   /// Where the next thief begins.
   private let rotation = Atomic(0)
 
-  typealias List = IdleList<MutexLock, SocketAddress, Connection>
+  typealias List = IdleList<PlatformLock, SocketAddress, Connection>
 
   /// What one loop has in the pool.
   private final class Shelf: Sendable {
@@ -51,7 +51,8 @@ public final class ConnectionPool: Sendable {
     self.limits = limits
     self.settings = settings
     shelves = poller.loops.map { _ in Shelf() }
-    idlePerShelf = max(1, limits.idlePerDestination / poller.loops.count)
+    idlePerShelf = min(
+      limits.idlePerDestination, max(1, limits.idlePerDestination / poller.loops.count))
   }
 
   /// What has been counted so far. Callable from any thread.
@@ -140,19 +141,20 @@ extension ConnectionPool {
   private func take(
     _ address: SocketAddress, from shelf: Shelf, for loop: EventLoop, trying: Bool
   ) -> Connection? {
-    let entry = shelf.list.take(address, trying: trying) { connection in
-      switch loop.seize(connection.handle) {
-      case .taken:
-        return .taken
-      case .busy:
-        counts.busy.add(1, ordering: .relaxed)
-        return .busy
-      case .stale, .closing:
-        counts.stale.add(1, ordering: .relaxed)
-        return .gone
-      }
+    let result = shelf.list.take(address, trying: trying) { connection in
+      let isTaken = loop.seize(connection.handle) == .taken
+      if !isTaken { counts.busy.add(1, ordering: .relaxed) }
+      return isTaken
     }
-    return entry?.element
+    switch result {
+    case .taken(let entry):
+      return entry.element
+    case .none:
+      return nil
+    case .locked:
+      counts.busy.add(1, ordering: .relaxed)
+      return nil
+    }
   }
 
   /// The connection has been seized and unlinked: it becomes the loop's.
@@ -205,17 +207,20 @@ extension ConnectionPool {
   public func checkIn(_ connection: Connection) -> Bool {
     let loop = connection.loop
     precondition(loop.isCurrent, "a connection is checked in on its loop")
-    guard let companion = connection.companion as? PooledCompanion else {
+    guard connection.phase != .closed else {
+      connection.handler = nil
+      return false
+    }
+    guard let companion = connection.companion as? PooledCompanion, companion.pool === self else {
       preconditionFailure("only a connection of the pool can be checked in")
     }
+    precondition(connection.phase != .parked, "a connection is checked in once per check-out")
     let shelf = shelves[loop.index]
-    guard connection.isQuiescent, mayKeep(companion.entry.key, on: shelf) else {
+    guard connection.isQuiescent, mayKeep(companion.entry.key, on: shelf), beginIdle() else {
       connection.handler = nil
       connection.close()
       return false
     }
-    counts.kept.add(1, ordering: .relaxed)
-    counts.idle.add(1, ordering: .relaxed)
     schedulePurge(on: loop)
     companion.list = shelf.list
     connection.deadlines.cancel(on: loop)
@@ -229,8 +234,18 @@ extension ConnectionPool {
 
   private func mayKeep(_ address: SocketAddress, on shelf: Shelf) -> Bool {
     limits.reuse != .never && !isClosed.load(ordering: .relaxed)
-      && counts.idle.load(ordering: .relaxed) < limits.idleInAll
       && !isAbove(limits.lowDescriptorRatio) && shelf.list.count(address) < idlePerShelf
+  }
+
+  /// Counts one more idle connection, unless there are enough.
+  private func beginIdle() -> Bool {
+    // Counted first, so that loops that ask at the same time do not all get the last place.
+    guard counts.idle.add(1, ordering: .relaxed).newValue <= limits.idleInAll else {
+      counts.idle.subtract(1, ordering: .relaxed)
+      return false
+    }
+    counts.kept.add(1, ordering: .relaxed)
+    return true
   }
 
   /// Whether more than this share of all descriptors is in use.

@@ -10,15 +10,6 @@
 // the connection where it is, so it cannot be stranded outside every list. Since a takeover happens
 // under the lock, whoever unlinks a connection otherwise knows that no thief has it.
 
-/// What an attempt to take an element over came to.
-package enum Claim: Sendable {
-  case taken
-  /// Somebody is inside: leave it there, try the next one.
-  case busy
-  /// It is closing: whoever closes it unlinks it. Try the next one.
-  case gone
-}
-
 /// The place of one idle element in a list. It exists before the element is checked in, so that
 /// nothing can fail then.
 package final class IdleEntry<Key: Hashable, Element: AnyObject> {
@@ -36,6 +27,16 @@ package final class IdleEntry<Key: Hashable, Element: AnyObject> {
   }
 }
 
+/// What `IdleList.take` came to.
+package enum IdleTake<Key: Hashable, Element: AnyObject> {
+  /// This one is the caller's now, and in no list.
+  case taken(IdleEntry<Key, Element>)
+  /// There is none, or none that could be taken.
+  case none
+  /// Somebody holds the lock.
+  case locked
+}
+
 /// The idle elements of one loop, by key, each kind newest first. Callable from any thread.
 package final class IdleList<Lock: ListLock & ~Copyable, Key: Hashable, Element: AnyObject>:
   @unchecked Sendable
@@ -43,30 +44,19 @@ package final class IdleList<Lock: ListLock & ~Copyable, Key: Hashable, Element:
   package typealias Entry = IdleEntry<Key, Element>
 
   private let lock = Lock()
-  private var chains: [Key: Chain] = [:]
-
-  private struct Chain {
-    var newest: Entry?
-    unowned(unsafe) var oldest: Entry?
-    var count = 0
-    /// The smallest count since the last purge: so many were not needed in the meantime.
-    var unneeded = 0
-  }
+  private var chains: [Key: Chain<Key, Element>] = [:]
 
   package init() {}
 
   /// Offers an element to all loops. The caller does not touch it afterwards.
+  ///
+  /// - Parameter now: the time, in nanoseconds.
   package func link(_ entry: Entry, at now: UInt64) {
     lock.withLock {
       precondition(!entry.isLinked, "an element is in one list at a time")
       entry.isLinked = true
       entry.idleSince = now
-      entry.newer = nil
-      entry.older = chains[entry.key]?.newest
-      entry.older?.newer = entry
-      if entry.older == nil { chains[entry.key, default: Chain()].oldest = entry }
-      chains[entry.key, default: Chain()].newest = entry
-      chains[entry.key, default: Chain()].count += 1
+      chains[entry.key, default: Chain()].push(entry)
     }
   }
 
@@ -85,26 +75,33 @@ package final class IdleList<Lock: ListLock & ~Copyable, Key: Hashable, Element:
   ///
   /// - Parameters:
   ///   - key: of the elements that will do.
-  ///   - trying: gives up, with nil, if somebody holds the lock.
-  ///   - claim: the attempt. Runs under the lock.
-  /// - Returns: the element that was taken.
-  package func take(_ key: Key, trying: Bool, _ claim: (Element) -> Claim) -> Entry? {
-    let walk = { () -> Entry? in
-      var candidate = self.chains[key]?.newest
-      while let entry = candidate {
-        candidate = entry.older
-        if claim(entry.element) == .taken {
-          self.remove(entry)
-          return entry
-        }
+  ///   - trying: does not wait if somebody holds the lock.
+  ///   - claim: the attempt; false leaves the element where it is and goes on to the next one. Runs
+  ///     under the lock.
+  package func take(
+    _ key: Key, trying: Bool, _ claim: (Element) -> Bool
+  ) -> IdleTake<Key, Element> {
+    if !trying { return lock.withLock { walk(key, claim) } }
+    return lock.withLockIfAvailable { walk(key, claim) } ?? .locked
+  }
+
+  /// The lock is held.
+  private func walk(_ key: Key, _ claim: (Element) -> Bool) -> IdleTake<Key, Element> {
+    var candidate = chains[key]?.newest
+    while let entry = candidate {
+      if claim(entry.element) {
+        remove(entry)
+        return .taken(entry)
       }
-      return nil
+      candidate = entry.older
     }
-    return trying ? lock.withLockIfAvailable(walk) ?? nil : lock.withLock(walk)
+    return .none
   }
 
   /// Takes out, to delete them, the elements that are idle since before the given time, and of each
   /// key half of those that nobody needed since the last purge: the oldest.
+  ///
+  /// - Parameter time: in nanoseconds.
   package func purge(idleSinceBefore time: UInt64) -> [Entry] {
     lock.withLock {
       var removed: [Entry] = []
@@ -116,7 +113,7 @@ package final class IdleList<Lock: ListLock & ~Copyable, Key: Hashable, Element:
           remove(oldest)
           count += 1
         }
-        if let count = chains[key]?.count { chains[key]?.unneeded = count }
+        chains[key]?.beginInterval()
       }
       return removed
     }
@@ -137,15 +134,40 @@ package final class IdleList<Lock: ListLock & ~Copyable, Key: Hashable, Element:
 
   /// The lock is held and the entry is linked.
   private func remove(_ entry: Entry) {
-    guard var chain = chains[entry.key] else { preconditionFailure("a linked entry has a chain") }
+    guard let index = chains.index(forKey: entry.key) else {
+      preconditionFailure("a linked entry has a chain")
+    }
+    entry.isLinked = false
+    chains.values[index].remove(entry)
+    if chains.values[index].count == 0 { chains.remove(at: index) }
+  }
+}
+
+/// The elements of one key, from the newest to the oldest.
+private struct Chain<Key: Hashable, Element: AnyObject> {
+  private(set) var newest: IdleEntry<Key, Element>?
+  private(set) unowned(unsafe) var oldest: IdleEntry<Key, Element>?
+  private(set) var count = 0
+  /// The smallest count since the last purge: so many were not needed in the meantime.
+  private(set) var unneeded = 0
+
+  mutating func push(_ entry: IdleEntry<Key, Element>) {
+    entry.older = newest
+    newest?.newer = entry
+    if oldest == nil { oldest = entry }
+    newest = entry
+    count += 1
+  }
+
+  mutating func remove(_ entry: IdleEntry<Key, Element>) {
     let (older, newer) = (entry.older, entry.newer)
-    if let newer { newer.older = older } else { chain.newest = older }
-    if let older { older.newer = newer } else { chain.oldest = newer }
-    chain.count -= 1
-    chain.unneeded = min(chain.unneeded, chain.count)
+    if let newer { newer.older = older } else { newest = older }
+    if let older { older.newer = newer } else { oldest = newer }
     entry.older = nil
     entry.newer = nil
-    entry.isLinked = false
-    chains[entry.key] = chain.count == 0 ? nil : chain
+    count -= 1
+    unneeded = min(unneeded, count)
   }
+
+  mutating func beginInterval() { unneeded = count }
 }

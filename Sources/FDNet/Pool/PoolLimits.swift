@@ -12,7 +12,8 @@ public enum ReusePolicy: String, Sendable, CaseIterable {
 public struct PoolLimits: Sendable {
   /// When a connection may be used again.
   public var reuse = ReusePolicy.safe
-  /// Idle connections to one address, over all loops.
+  /// Idle connections to one address. Each loop keeps an equal share of them, at least one unless
+  /// this is 0.
   public var idlePerDestination = 128
   /// Idle connections in all.
   public var idleInAll = 4096
@@ -33,17 +34,20 @@ public struct PoolLimits: Sendable {
   public init() {}
 }
 
-/// What a pool has counted.
+/// What a pool has counted. Every connection that was kept is idle, or has been reused, purged or
+/// found stale once: `kept = idle + reusedLocally + takenOver + purged + stale`.
 public struct PoolStatistics: Sendable, Equatable {
   /// Check-outs that found a connection on their own loop.
   public var reusedLocally = 0
   /// Check-outs that took a connection over from another loop.
   public var takenOver = 0
-  /// Candidates that somebody was inside of, or whose list was locked.
+  /// Candidates that were passed over because somebody was inside of them or they were closing,
+  /// and lists that were locked.
   public var busy = 0
-  /// Candidates that were closing, or that the peer had closed.
+  /// Idle connections that ended without the pool: the peer closed them or sent what nobody had
+  /// asked for, or somebody deleted them.
   public var stale = 0
-  /// Connections that were made because none was idle.
+  /// Connections that were made, or tried, because none was idle.
   public var opened = 0
   /// Connections that were checked in and kept.
   public var kept = 0

@@ -5,7 +5,7 @@ import Synchronization
 /// idle.
 final class PooledCompanion: ConnectionCompanion {
   let entry: ConnectionPool.List.Entry
-  private let pool: ConnectionPool
+  let pool: ConnectionPool
   /// The list that the entry was put into last.
   var list: ConnectionPool.List?
 
@@ -23,7 +23,6 @@ final class PooledCompanion: ConnectionCompanion {
       // They wait in the kernel for the next user, who asks for them anew.
       connection.loop.stop(.read, connection.handle)
     case .done, .failed:
-      pool.counts.stale.add(1, ordering: .relaxed)
       if unlink() { connection.end(.finished) }
     }
   }
@@ -36,9 +35,13 @@ final class PooledCompanion: ConnectionCompanion {
     connection.companion = nil
   }
 
+  /// Takes the connection out of the idle ones, because it has ended.
+  ///
+  /// - Returns: false if it is not among them: somebody deletes it already.
   private func unlink() -> Bool {
     guard list?.unlink(entry) == true else { return false }
     pool.counts.idle.subtract(1, ordering: .relaxed)
+    pool.counts.stale.add(1, ordering: .relaxed)
     return true
   }
 }
