@@ -4,7 +4,7 @@ public import FDPoller
 /// What a move came to.
 public enum MoveResult: Sendable, Equatable {
   case moved
-  /// It is not open, or somebody was inside it; it stays where it is, if it is at all.
+  /// It is not open, or it is moving already; this call changes nothing.
   case refused
 }
 
@@ -25,6 +25,9 @@ extension Connection {
   ) {
     precondition(loop.isCurrent, "a connection is moved by its loop")
     precondition(destination.core === loop.core, "a connection moves within its poller")
+    // Of two moves the second would find the connection on another loop.
+    guard !isMoving else { return loop.defer { completion(.refused) } }
+    isMoving = true
     // At once would be inside its handler, or in the midst of what its user does with it.
     loop.defer { self.goTo(destination, completion) }
   }
@@ -33,19 +36,26 @@ extension Connection {
     _ destination: EventLoop, _ completion: @escaping @Sendable (MoveResult) -> Void
   ) {
     guard phase == .open, destination !== loop else {
+      isMoving = false
       return completion(phase == .open ? .moved : .refused)
     }
     let origin = loop
     deadlines.cancel(on: origin)
     var interest: Interest = input == .reading ? .read : []
     if !output.isEmpty { interest.insert(.write) }
+    // Before it goes, because it is not this thread's to write afterwards; so whoever uses it here
+    // all the same fails the assertion that it is used on its loop.
+    loop = destination
     let result = origin.handOver(handle, to: destination, wanting: interest) { arrival in
       self.loop = arrival
+      self.isMoving = false
       self.startDeadlines()
       self.handler?.moved(self)
       completion(arrival === destination ? .moved : .refused)
     }
     if result != .taken {
+      loop = origin
+      isMoving = false
       startDeadlines()
       completion(.refused)
     }

@@ -1,6 +1,7 @@
 import CShims
 public import FDPoller
 import Glibc
+import Synchronization
 import SystemPackage
 
 /// A stream socket on a loop: bytes in as they arrive, bytes out as fast as the peer takes them.
@@ -35,6 +36,10 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
   @exclusivity(unchecked) var output = OutputBuffer()
   @exclusivity(unchecked) var deadlines = Deadlines()
   private var closeReason: CloseReason?
+  /// The poller is done with the descriptor, and whoever was the handler knows.
+  private var hasDeparted = false
+  /// `move(to:)` was called, and it has neither arrived nor been refused.
+  var isMoving = false
   /// What a connection has in addition while it is being made, and for good if it belongs to a
   /// pool.
   var companion: (any ConnectionCompanion)?
@@ -69,7 +74,18 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
     self.settings = settings
     self.phase = phase
     handle = FDHandle.none
+    Self.live.add(1, ordering: .relaxed)
   }
+
+  deinit {
+    Self.live.subtract(1, ordering: .relaxed)
+  }
+
+  private static let live = Atomic(0)
+
+  /// How many objects of this class there are, for ledgers that look for leaks. Callable from any
+  /// thread.
+  package static var liveCount: Int { live.load(ordering: .relaxed) }
 
   /// Hands the socket to the poller. On the loop.
   ///
@@ -91,13 +107,16 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
     _ readiness: Readiness, of handle: FDHandle, on loop: EventLoop
   ) {
     switch phase {
-    case .open where handler == nil:
-      // It has just been made or checked out, and its user is about to be told: the event comes
-      // again.
-      break
     case .open, .closing:
-      if readiness.mayWrite && wantsRoom { flush() }
-      if readiness.mayRead && (input == .reading || phase == .closing) { receive(on: loop) }
+      if readiness.mayWrite && !output.isEmpty {
+        flush()
+        // A handler that is told of the drain may put the connection into its pool.
+        guard phase == .open || phase == .closing else { return }
+      }
+      guard readiness.mayRead, input == .reading else { return }
+      // Without a handler nobody would read: `setHandler` asks again.
+      if handler == nil && phase == .open { return loop.stop(.read, handle) }
+      receive(on: loop)
     case .connecting, .parked:
       companion?.ready(self, readiness)
     case .closed:
@@ -139,12 +158,16 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
   public override func departed(_ handle: FDHandle, _ departure: Departure) {
     deadlines.cancel(on: loop)
     output.removeAll()
+    phase = .closed
+    hasDeparted = true
+    let reason = closeReason ?? .deleted
+    closeReason = reason
     let companion = companion
     let handler = handler
     self.companion = nil
     self.handler = nil
     companion?.departed(self)
-    handler?.closed(self, closeReason ?? .deleted)
+    handler?.closed(self, reason)
   }
 
   /// connect(2) has succeeded.
@@ -165,9 +188,10 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
     startDeadlines()
   }
 
-  /// Whether nothing is queued, half closed or paused, so that somebody else can take it from here.
+  /// Whether nothing is queued, half closed, paused or under way, so that somebody else can take it
+  /// from here.
   var isQuiescent: Bool {
-    phase == .open && input == .reading && outputState == .open && output.isEmpty
+    phase == .open && input == .reading && outputState == .open && output.isEmpty && !isMoving
   }
 
   // MARK: Ending
@@ -196,26 +220,21 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
     return loop.send(handle, bytes)
   }
 
-  /// Whether the loop should tell when there is room in the socket.
-  private var wantsRoom: Bool { !output.isEmpty }
-
-  /// Sends what is queued as far as the socket takes it.
+  /// Sends what is queued, which is something, as far as the socket takes it.
   private func flush() {
-    while !output.isEmpty {
-      switch loop.send(handle, output.bytes) {
-      case .done(let count):
-        output.removeFirst(count)
-        deadlines.lastOutput = loop.tickTime
-      case .wouldBlock:
-        break
-      case .failed(let errno):
-        return end(.failed(errno))
-      }
-      guard !output.isEmpty else { break }
-      return noteDrain()
+    switch loop.send(handle, output.bytes) {
+    case .done(let count):
+      output.removeFirst(count)
+      deadlines.lastOutput = loop.tickTime
+    case .wouldBlock:
+      return
+    case .failed(let errno):
+      return end(.failed(errno))
     }
-    loop.stop(.write, handle)
-    if outputState == .finishing { shutDown() }
+    if output.isEmpty {
+      loop.stop(.write, handle)
+      if outputState == .finishing { shutDown() }
+    }
     noteDrain()
   }
 
@@ -341,7 +360,9 @@ extension Connection {
     startDeadlines()
   }
 
-  /// Closes at once with a reset (SO_LINGER 0, socket(7)): queued output is lost. On the loop.
+  /// Closes at once: queued output is lost. Over TCP the peer gets a reset (SO_LINGER 0,
+  /// socket(7)); a Unix socket's peer just the end, or ECONNRESET if it sent what was not read
+  /// here. On the loop.
   public func abort() {
     assert(loop.isCurrent, "a connection is used on its loop")
     guard phase != .closed else { return }
@@ -349,17 +370,27 @@ extension Connection {
     end(.aborted)
   }
 
-  /// Who tells about the connection from now on. On the loop.
-  public func setHandler(_ handler: any ConnectionHandler) { self.handler = handler }
-
-  /// The address of the peer, or nil if the socket has none (any more). On the loop.
-  public var peerAddress: SocketAddress? {
-    SocketAddress.reading { fdp_peer_address(handle.fd, $0, $1) }
+  /// Says who is told about the connection from now on. If the connection is gone by then, its
+  /// `closed` is the next thing that the loop does. On the loop.
+  public func setHandler(_ handler: any ConnectionHandler) {
+    assert(loop.isCurrent, "a connection is used on its loop")
+    if hasDeparted {
+      return loop.defer { [self, reason = closeReason ?? .deleted] in
+        handler.closed(self, reason)
+      }
+    }
+    self.handler = handler
+    if phase == .open && input == .reading { loop.want(.read, handle) }
   }
 
-  /// The address of this end. On the loop.
+  /// The address of the peer; nil if the socket has none any more, or is closed. On the loop.
+  public var peerAddress: SocketAddress? {
+    phase == .closed ? nil : SocketAddress.reading { fdp_peer_address(handle.fd, $0, $1) }
+  }
+
+  /// The address of this end; nil if the socket is closed. On the loop.
   public var localAddress: SocketAddress? {
-    SocketAddress.reading { fdp_local_address(handle.fd, $0, $1) }
+    phase == .closed ? nil : SocketAddress.reading { fdp_local_address(handle.fd, $0, $1) }
   }
 }
 
