@@ -8,25 +8,41 @@ public import SystemPackage
 
 /// Why a listener could not be made.
 public struct ListenError: Error, Equatable, Sendable {
+  /// What went wrong.
+  public enum Cause: Equatable, Sendable {
+    /// The kernel refused.
+    case refused(Errno)
+    /// The poller did not take the socket.
+    case poller(PollerError)
+  }
+
   /// Where the listener was to listen.
   public let address: SocketAddress
-  /// What the kernel said.
-  public let errno: Errno
-  let action: String
+  /// Why it does not.
+  public let cause: Cause
 }
 
 extension ListenError: CustomStringConvertible {
-  /// One line: what, where, why, and what to do.
+  /// One line: where, why, and what to do.
   public var description: String {
-    let hint =
-      switch errno {
-      case .addressInUse: ": another program listens there"
-      case .addressNotAvailable: ": no interface of this machine has that address"
-      case .permissionDenied:
-        ": ports below 1024 need a privilege, and a Unix socket a writable folder"
-      default: ""
+    let reason =
+      switch cause {
+      case .refused(let errno): "\(errno) (errno \(errno.rawValue))\(hint(errno))"
+      case .poller(let error): "\(error)"
       }
-    return "cannot \(action) \(address): \(errno) (errno \(errno.rawValue))\(hint)"
+    return "cannot listen on \(address): \(reason)"
+  }
+
+  private func hint(_ errno: Errno) -> String {
+    switch errno {
+    case .addressInUse where address.family == .unix:
+      ": another program listens there, or the file is no socket"
+    case .addressInUse: ": another program listens there"
+    case .addressNotAvailable: ": no interface of this machine has that address"
+    case .permissionDenied where address.family == .unix: ": the folder is not writable"
+    case .permissionDenied: ": ports below 1024 need a privilege"
+    default: ""
+    }
   }
 }
 
@@ -61,6 +77,7 @@ public final class Listener: Sendable {
   /// The address, with the port that the kernel chose if none was asked for.
   public let address: SocketAddress
   private let poller: Poller
+  private let backlog: Int
   private let sockets: [(socket: ListeningSocket, handle: FDHandle)]
   private let shared: ListenerShared
 
@@ -81,43 +98,33 @@ public final class Listener: Sendable {
     makeHandler: @escaping @Sendable (Connection) -> (any ConnectionHandler)?
   ) throws(ListenError) {
     self.poller = poller
+    self.backlog = backlog
     shared = ListenerShared(
       settings: settings, logger: poller.core.configuration.logger, makeHandler)
-    var bound = address
+    let shares = Self.shares(poller.loops, address, sharing)
+    var descriptors = try Self.open(
+      shares.count, at: address, backlog: backlog, noDelay: settings.noDelay)
+    self.address =
+      SocketAddress.reading { fdp_local_address(descriptors[0], $0, $1) } ?? address
     var sockets: [(ListeningSocket, FDHandle)] = []
-    var first: Int32?
-    do throws(ListenError) {
-      for loops in Self.shares(poller.loops, address, sharing) {
-        let fd: Int32
-        if address.family == .unix, let first {
-          fd = fdp_duplicate(first, 0)
-          if fd < 0 { throw Self.error("share the socket of", address, fd) }
-        } else {
-          fd = try Self.bind(bound, backlog: backlog)
-        }
-        if first == nil {
-          bound = SocketAddress.reading { fdp_local_address(fd, $0, $1) } ?? address
-        }
-        first = first ?? fd
-        let socket = ListeningSocket(shared)
+    do throws(PollerError) {
+      for loops in shares {
+        let isShared = loops.count > 1 || address.family == .unix && shares.count > 1
+        let socket = ListeningSocket(shared, isShared: isShared)
         var options: InsertOptions = .fresh
-        if loops.count > 1 { options.insert(.exclusive) }
+        if isShared { options.insert(.exclusive) }
         if address.family == .unix { options.insert(.sharedWithOthers) }
-        do {
-          let handle = try poller.insert(
-            FileDescriptor(rawValue: fd), handler: socket, on: .loops(loops), options: options)
-          sockets.append((socket, handle))
-        } catch {
-          _ = fdp_close(fd)
-          throw ListenError(
-            address: address, errno: .badFileDescriptor, action: "listen, as \(error), on")
-        }
+        let handle = try poller.insert(
+          FileDescriptor(rawValue: descriptors[0]), handler: socket, on: .loops(loops),
+          options: options)
+        descriptors.removeFirst()
+        sockets.append((socket, handle))
       }
     } catch {
       for (_, handle) in sockets { poller.delete(handle) }
-      throw error
+      Self.giveUp(descriptors)
+      throw ListenError(address: address, cause: .poller(error))
     }
-    self.address = bound
     self.sockets = sockets
   }
 
@@ -129,53 +136,100 @@ public final class Listener: Sendable {
     return Dictionary(grouping: loops, by: \.bit.group).values.map { $0 }
   }
 
-  private static func error(_ action: String, _ address: SocketAddress, _ result: Int32)
-    -> ListenError
-  {
-    ListenError(address: address, errno: Errno(rawValue: -result), action: action)
+  /// Makes the listening sockets of one address: copies of one for a Unix address, otherwise
+  /// sockets of their own that share the port.
+  private static func open(
+    _ count: Int, at address: SocketAddress, backlog: Int, noDelay: Bool
+  ) throws(ListenError) -> [Int32] {
+    var descriptors: [Int32] = []
+    var bound = address
+    do throws(Errno) {
+      for _ in 0..<count {
+        if address.family == .unix, let first = descriptors.first {
+          descriptors.append(try checked(fdp_duplicate(first, 0)))
+          continue
+        }
+        let isFirst = descriptors.isEmpty
+        let fd = try checked(fdp_socket(address.domain, Int32(SOCK_STREAM.rawValue)))
+        descriptors.append(fd)
+        if address.family != .unix { prepare(fd, address.family, isFirst: isFirst, noDelay) }
+        try bind(fd, to: bound, isFirst: isFirst)
+        _ = try checked(fdp_listen(fd, Int32(clamping: backlog)))
+        if isFirst { bound = SocketAddress.reading { fdp_local_address(fd, $0, $1) } ?? address }
+      }
+    } catch {
+      giveUp(descriptors)
+      throw ListenError(address: address, cause: .refused(error))
+    }
+    return descriptors
   }
 
-  private static func bind(_ address: SocketAddress, backlog: Int) throws(ListenError) -> Int32 {
-    let fd = fdp_socket(address.domain, Int32(SOCK_STREAM.rawValue))
-    guard fd >= 0 else { throw error("make a socket for", address, fd) }
-    var result: Int32 = 0
-    if address.family != .unix {
-      _ = fdp_set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1)
-      _ = fdp_set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1)
-      // What an accepted socket inherits is not set once per client.
-      if address.family == .ipv6 { _ = fdp_set_option(fd, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
-    }
-    result = address.withSockAddr { fdp_bind(fd, $0, $1) }
+  private static func checked(_ result: Int32) throws(Errno) -> Int32 {
+    guard result >= 0 else { throw Errno(rawValue: -result) }
+    return result
+  }
+
+  private static func prepare(
+    _ fd: Int32, _ family: SocketAddress.Family, isFirst: Bool, _ noDelay: Bool
+  ) {
+    _ = fdp_set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1)
+    if !isFirst { _ = fdp_set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) }
+    if family == .ipv6 { _ = fdp_set_option(fd, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
+    // Accepted sockets inherit it, which saves a system call per client.
+    if noDelay { _ = fdp_set_option(fd, Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
+  }
+
+  /// The first socket is bound without SO_REUSEPORT and gets it afterwards, for the ones that
+  /// follow: with it, bind(2) would succeed next to another program of the same user that listens
+  /// there in the same manner, and the two would share the clients.
+  private static func bind(
+    _ fd: Int32, to address: SocketAddress, isFirst: Bool
+  ) throws(Errno) {
+    var result = address.withSockAddr { fdp_bind(fd, $0, $1) }
     if result == -EADDRINUSE && removeAbandonedSocket(address) {
       result = address.withSockAddr { fdp_bind(fd, $0, $1) }
     }
-    if result == 0 { result = fdp_listen(fd, Int32(clamping: backlog)) }
-    guard result == 0 else {
-      _ = fdp_close(fd)
-      throw error("listen on", address, result)
-    }
-    return fd
+    _ = try checked(result)
+    if isFirst && address.family != .unix { _ = fdp_set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) }
   }
 
-  /// Removes the file of a Unix socket whose server is gone, which connect(2) tells.
+  private static func giveUp(_ descriptors: [Int32]) {
+    // Only what one of these was bound to is ours to remove.
+    if let first = descriptors.first,
+      let path = SocketAddress.reading({ fdp_local_address(first, $0, $1) })?.unixPath
+    {
+      unlink(path)
+    }
+    for fd in descriptors { _ = fdp_close(fd) }
+  }
+
+  /// Removes the file of a Unix socket whose server is gone, which connect(2) tells. It says the
+  /// same of a file that is no socket: that one stays.
   private static func removeAbandonedSocket(_ address: SocketAddress) -> Bool {
-    guard let path = address.unixPath else { return false }
+    guard let path = address.unixPath, isSocket(path) else { return false }
     let probe = fdp_socket(address.domain, Int32(SOCK_STREAM.rawValue))
     guard probe >= 0 else { return false }
     defer { _ = fdp_close(probe) }
     return address.withSockAddr { fdp_connect(probe, $0, $1) } == -ECONNREFUSED && unlink(path) == 0
   }
 
+  private static func isSocket(_ path: String) -> Bool {
+    var status = stat()
+    return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFSOCK
+  }
+
   /// Stops listening. Clients that the kernel has already queued are still accepted.
   public func close() {
     guard !shared.isClosed.exchange(true, ordering: .relaxed) else { return }
     if let path = address.unixPath { unlink(path) }
+    // No more were queued than that; who comes later is not waited for.
+    let bound = Int(Int32(clamping: backlog)) + 1
     for (socket, handle) in sockets {
       let owner = poller.loops.first { $0.owns(handle) }
-      let poller = poller
       let isRunning = owner?.run {
-        EventLoop.current.map { socket.acceptAll(handle, on: $0, bound: .max) }
-        poller.delete(handle)
+        guard let owner else { return }
+        socket.acceptAll(handle, on: owner, bound: bound)
+        owner.delete(handle)
       }
       if isRunning != true { poller.delete(handle) }
     }

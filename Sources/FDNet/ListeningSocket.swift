@@ -41,6 +41,8 @@ final class ListenerShared: @unchecked Sendable {
 
   func noteAccept() { accepted.add(1, ordering: .relaxed) }
 
+  func noteTurnedAway() { turnedAway.add(1, ordering: .relaxed) }
+
   /// Returns whether it is the first pause ever, which is worth a line in the log.
   func notePause() -> Bool { pauses.add(1, ordering: .relaxed).oldValue == 0 }
 
@@ -52,7 +54,7 @@ final class ListenerShared: @unchecked Sendable {
       _ = fdp_close(reserve)
       if case .done(let client) = loop.accept(listener, nil, nil) {
         _ = fdp_close(Int32(client))
-        turnedAway.add(1, ordering: .relaxed)
+        noteTurnedAway()
       }
       reserve = fdp_open_null()
     }
@@ -70,18 +72,28 @@ final class ListeningSocket: DescriptorHandler, @unchecked Sendable {
   /// The loops, by bit, that do not accept at the moment.
   private let paused = Atomic<UInt16>(0)
 
-  /// How many clients one event may bring: the other descriptors want their turn.
-  private static let acceptsPerEvent = 64
+  private let isShared: Bool
+  private let accepts = Atomic<UInt32>(0)
+
+  /// How many clients one event may bring: the other descriptors want their turn, and the other
+  /// loops their share.
+  private var acceptsPerEvent: Int { isShared ? 4 : 64 }
+  /// After how many clients of a shared socket the loop that got the last one steps back.
+  private static let acceptsPerTurn: UInt32 = 16
   private static let pause = Duration.milliseconds(100)
 
-  init(_ shared: ListenerShared) { self.shared = shared }
+  /// - Parameter isShared: other loops have the same socket, or a copy of it.
+  init(_ shared: ListenerShared, isShared: Bool) {
+    self.shared = shared
+    self.isShared = isShared
+  }
 
   override func ready(
     _ readiness: Readiness, of handle: FDHandle, on loop: EventLoop
   ) {
     // A loop that pauses has passed the event on already, and looks by itself when it goes on.
     guard !isPaused(loop) else { return }
-    acceptAll(handle, on: loop, bound: Self.acceptsPerEvent)
+    acceptAll(handle, on: loop, bound: acceptsPerEvent)
   }
 
   private func isPaused(_ loop: EventLoop) -> Bool {
@@ -94,6 +106,9 @@ final class ListeningSocket: DescriptorHandler, @unchecked Sendable {
       switch loop.accept(handle, nil, nil) {
       case .done(let fd):
         shared.noteAccept()
+        if isShared && accepts.add(1, ordering: .relaxed).newValue % Self.acceptsPerTurn == 0 {
+          loop.letOthersGoFirst(handle)
+        }
         begin(Int32(fd), on: loop)
       case .wouldBlock:
         return
@@ -113,15 +128,12 @@ final class ListeningSocket: DescriptorHandler, @unchecked Sendable {
   }
 
   private func begin(_ fd: Int32, on loop: EventLoop) {
-    if shared.settings.noDelay {
-      // Fails on a Unix socket, where there is nothing to set.
-      _ = fdp_set_option(fd, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
-    }
     let connection = Connection(loop: loop, settings: shared.settings, phase: .open)
     do {
       try connection.insert(fd)
     } catch {
       _ = fdp_close(fd)
+      shared.noteTurnedAway()
       if error != .notRunning {
         shared.logger.error("a client is turned away", metadata: ["error": "\(error)"])
       }

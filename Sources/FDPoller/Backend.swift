@@ -34,6 +34,9 @@ protocol Backend: AnyObject {
   /// next wait; of several changes in one tick, the last.
   func setInterest(_ interest: Interest, of handle: FDHandle, _ options: InsertOptions)
 
+  /// Registers the descriptor once more before the next wait, behind the other loops that share it.
+  func renew(_ handle: FDHandle)
+
   /// What is wanted of the descriptor; empty if this loop has no registration for that incarnation.
   func interest(in handle: FDHandle) -> Interest
 

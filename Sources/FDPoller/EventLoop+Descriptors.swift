@@ -50,6 +50,15 @@ extension EventLoop {
   }
 }
 
+extension EventLoop {
+  /// Lets the other loops that share an exclusive descriptor go first from here on. Of those that
+  /// sleep the kernel wakes the one that registered first, which would be the same one for every
+  /// lone client. On the loop.
+  package func letOthersGoFirst(_ handle: FDHandle) {
+    if owns(handle) { backend.renew(handle) }
+  }
+}
+
 // MARK: - Parking and taking over
 
 extension EventLoop {

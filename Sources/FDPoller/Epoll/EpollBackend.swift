@@ -116,6 +116,17 @@ extension EpollBackend {
     }
   }
 
+  func renew(_ handle: FDHandle) {
+    let registration = registrations.pointer(to: handle.fd)
+    guard registration.pointee.isHeld(by: handle), !registration.pointee.wanted.isEmpty
+    else { return }
+    registration.pointee.armed = []
+    if !registration.pointee.isListedAsChanged {
+      registration.pointee.isListedAsChanged = true
+      changed.append(handle.fd)
+    }
+  }
+
   func interest(in handle: FDHandle) -> Interest {
     let registration = registrations.pointer(to: handle.fd)
     return registration.pointee.isHeld(by: handle) ? registration.pointee.wanted : []
