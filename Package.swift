@@ -73,7 +73,9 @@ let package = Package(
       ],
       path: "Stress/fdstress", swiftSettings: dialect),
     .target(
-      name: "TestKit", dependencies: ["CShims"], path: "Tests/TestKit", swiftSettings: dialect),
+      name: "TestKit",
+      dependencies: ["CShims", .product(name: "SystemPackage", package: "swift-system")],
+      path: "Tests/TestKit", swiftSettings: dialect),
     .testTarget(
       name: "FDOwnershipTests", dependencies: ["FDAtomics", "FDOwnership", "TestKit"],
       swiftSettings: dialect),
@@ -81,6 +83,7 @@ let package = Package(
       name: "FDPollerTests",
       dependencies: [
         "CShims", "FDAtomics", "FDOwnership", "FDPoller", "TestKit",
+        .product(name: "Logging", package: "swift-log"),
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: dialect),
     .testTarget(

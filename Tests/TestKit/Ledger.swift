@@ -14,20 +14,33 @@ public enum Ledger {
         $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
       }
       guard let fd = Int32(name), fd != own else { continue }
-      var target = [CChar](repeating: 0, count: 512)
-      let length = readlink("/proc/self/fd/\(fd)", &target, target.count - 1)
-      found[fd] = length > 0 ? String(cString: target) : "?"
+      found[fd] = target(of: "/proc/self/fd/\(fd)")
     }
     closedir(folder)
     return found
   }
 
-  /// The descriptors that are open now and were not open before, in words; waits a little for
-  /// threads that are about to close theirs.
+  private static func target(of link: String) -> String {
+    var bytes = [UInt8](repeating: 0, count: 512)
+    let length = bytes.withUnsafeMutableBytes {
+      readlink(link, $0.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: CChar.self), $0.count)
+    }
+    return length > 0 ? String(decoding: bytes[..<length], as: UTF8.self) : "?"
+  }
+
+  /// The descriptors that are open now and were not open before, in words; without those of the
+  /// concurrency runtime's clocks, which it opens when it needs them and keeps.
+  public static func excess(over before: [Int32: String]) -> [String] {
+    openDescriptors()
+      .filter { before[$0.key] != $0.value && $0.value != "anon_inode:[timerfd]" }
+      .map { "fd \($0): \($1)" }
+  }
+
+  /// As `excess(over:)`, but waits a little for threads that are about to close theirs.
   public static func leaks(since before: [Int32: String]) -> [String] {
     var leaked: [String] = []
     for _ in 0..<200 {
-      leaked = openDescriptors().filter { before[$0.key] != $0.value }.map { "fd \($0): \($1)" }
+      leaked = excess(over: before)
       if leaked.isEmpty { break }
       usleep(10_000)
     }

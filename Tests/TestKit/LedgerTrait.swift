@@ -1,0 +1,59 @@
+import Synchronization
+public import Testing
+
+/// A test that leaves nothing behind: when it has ended, the descriptors of the process and the
+/// live objects are those from before it. Give it to the suite.
+///
+/// Descriptors are counted for the whole process, so only one such test runs at a time, whatever
+/// suite it is of, and a test that runs beside them opens and closes descriptors in
+/// `Ledger.closed`.
+public struct LedgerTrait: SuiteTrait, TestTrait, TestScoping {
+  public var isRecursive: Bool { true }
+
+  public func scopeProvider(for test: Test, testCase: Test.Case?) -> Self? {
+    testCase == nil ? nil : self
+  }
+
+  public func provideScope(
+    for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
+  ) async throws {
+    try await Ledger.closed {
+      // The first sleep of a process opens the descriptors of the concurrency runtime.
+      try await Task.sleep(for: .microseconds(1))
+      let descriptors = Ledger.openDescriptors()
+      let objects = LiveObject.count
+      try await function()
+      let areObjectsGone = await eventually(within: .seconds(10)) { LiveObject.count <= objects }
+      if !areObjectsGone {
+        Issue.record("objects left behind: \(LiveObject.count - objects)")
+      }
+      // Other tests, which start processes, have descriptors open for a moment.
+      let isBalanced = await eventually(within: .seconds(10)) {
+        Ledger.excess(over: descriptors).isEmpty
+      }
+      if !isBalanced {
+        Issue.record("descriptors left behind: \(Ledger.excess(over: descriptors))")
+      }
+    }
+  }
+}
+
+extension Trait where Self == LedgerTrait {
+  /// Checks that the test leaves no descriptor and no object behind.
+  public static var ledger: Self { LedgerTrait() }
+}
+
+extension Ledger {
+  private static let isTaken = Atomic(false)
+
+  /// Runs the body while no test that counts descriptors runs.
+  public static func closed<Result>(
+    _ body: () async throws -> Result
+  ) async throws -> Result {
+    while !isTaken.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged {
+      try await Task.sleep(for: .milliseconds(5))
+    }
+    defer { isTaken.store(false, ordering: .releasing) }
+    return try await body()
+  }
+}

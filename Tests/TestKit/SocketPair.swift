@@ -1,0 +1,79 @@
+import CShims
+import Glibc
+public import SystemPackage
+
+/// Two connected stream sockets, non-blocking and close-on-exec. `near` is what a test gives away,
+/// usually; whoever has an end closes it.
+public struct SocketPair: Sendable {
+  public let near: FileDescriptor
+  public let far: FileDescriptor
+
+  public init() {
+    var fds: [Int32] = [-1, -1]
+    let result = fdp_socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), &fds)
+    precondition(result == 0, "no socket pair: errno \(-result)")
+    near = FileDescriptor(rawValue: fds[0])
+    far = FileDescriptor(rawValue: fds[1])
+  }
+}
+
+/// Descriptors without errors: for tests, where a failure is a trap or a value.
+extension FileDescriptor {
+  /// An eventfd, non-blocking and close-on-exec; `count` makes it readable.
+  public static func event(count: UInt64 = 0) -> FileDescriptor {
+    let fd = fdp_eventfd()
+    precondition(fd >= 0, "no eventfd: errno \(-fd)")
+    for _ in 0..<count { fdp_eventfd_signal(fd) }
+    return FileDescriptor(rawValue: fd)
+  }
+
+  /// Both ends of a pipe, non-blocking and close-on-exec.
+  public static func nonBlockingPipe() -> (reader: FileDescriptor, writer: FileDescriptor) {
+    var fds: [Int32] = [-1, -1]
+    precondition(Glibc.pipe(&fds) == 0, "no pipe: errno \(Glibc.errno)")
+    for fd in fds {
+      _ = fcntl(fd, F_SETFD, FD_CLOEXEC)
+      _ = fdp_set_nonblocking(fd)
+    }
+    return (FileDescriptor(rawValue: fds[0]), FileDescriptor(rawValue: fds[1]))
+  }
+
+  /// Writes one byte.
+  ///
+  /// - Returns: whether it was taken.
+  @discardableResult
+  public func put(_ byte: UInt8 = 0x21) -> Bool {
+    withUnsafeBytes(of: byte) { fdp_write(rawValue, $0.baseAddress, 1) } == 1
+  }
+
+  /// Reads all that is there.
+  ///
+  /// - Returns: how many bytes, or nil at the end of the stream.
+  @discardableResult
+  public func drain() -> Int? {
+    var buffer = [UInt8](repeating: 0, count: 4096)
+    var total = 0
+    while true {
+      let got = buffer.withUnsafeMutableBytes { fdp_read(rawValue, $0.baseAddress, $0.count) }
+      if got == 0 { return total > 0 ? total : nil }
+      if got < 0 { return got == -Int(EAGAIN) ? total : nil }
+      total += got
+    }
+  }
+
+  /// Whether the number is an open descriptor.
+  public var isOpen: Bool { fcntl(rawValue, F_GETFD) >= 0 }
+
+  /// What the open number leads to: `socket:[4711]`; nil if it is not open. Two numbers of one
+  /// file, and only they, say the same if it is a socket or a pipe.
+  public var target: String? { Ledger.openDescriptors()[rawValue] }
+
+  /// Whether the peer has closed, or was closed for.
+  public var isAtEnd: Bool { drain() == nil }
+
+  /// Closes the number, which has to be open.
+  public func closeForGood() {
+    let result = fdp_close(rawValue)
+    precondition(result == 0, "closing fd \(rawValue): errno \(-result)")
+  }
+}
