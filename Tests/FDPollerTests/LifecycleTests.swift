@@ -158,7 +158,8 @@ extension PollerTests {
       pair.far.closeForGood()
     }
 
-    @Test("a poller that never starts lets go of the closures it was given", arguments: [true, false])
+    @Test(
+      "a poller that never starts lets go of the closures it was given", arguments: [true, false])
     func neverStarted(isStopped: Bool) throws {
       let poller = try Poller(PollerConfiguration(threads: 2))
       let object = LiveObject()
@@ -226,7 +227,9 @@ extension PollerTests {
       }
     }
 
-    @Test("a start that cannot have all its threads stops the others again", .disabled(if: TestRun.isSanitized))
+    @Test(
+      "a start that cannot have all its threads stops the others again",
+      .disabled(if: TestRun.isSanitized))
     func startFails() async {
       await #expect(processExitsWith: .success) {
         let poller = try Poller(PollerConfiguration(threads: 64))

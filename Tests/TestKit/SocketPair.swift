@@ -77,3 +77,29 @@ extension FileDescriptor {
     precondition(result == 0, "closing fd \(rawValue): errno \(-result)")
   }
 }
+
+extension FileDescriptor {
+  /// Gives the open file another number, which has to be free, and closes this one: how a test
+  /// makes the kernel hand out a number again.
+  ///
+  /// - Returns: nil if the number is taken; then nothing has changed.
+  public func moved(to number: Int32) -> FileDescriptor? {
+    guard let copy = copied(to: number) else { return nil }
+    closeForGood()
+    return copy
+  }
+
+  /// As `moved(to:)`, but this number stays open too.
+  public func copied(to number: Int32) -> FileDescriptor? {
+    let copy = fdp_duplicate(rawValue, number)
+    precondition(copy >= 0, "no copy of fd \(rawValue): errno \(-copy)")
+    guard copy != number else { return FileDescriptor(rawValue: copy) }
+    _ = fdp_close(copy)
+    return nil
+  }
+
+  /// Another number for the same open file.
+  public func copied() -> FileDescriptor {
+    FileDescriptor(rawValue: fdp_duplicate(rawValue, 0))
+  }
+}
