@@ -23,9 +23,13 @@ extension FileDescriptor {
   public static func event(count: UInt64 = 0) -> FileDescriptor {
     let fd = fdp_eventfd()
     precondition(fd >= 0, "no eventfd: errno \(-fd)")
-    for _ in 0..<count { fdp_eventfd_signal(fd) }
-    return FileDescriptor(rawValue: fd)
+    let event = FileDescriptor(rawValue: fd)
+    for _ in 0..<count { event.signal() }
+    return event
   }
+
+  /// Makes an eventfd readable.
+  public func signal() { _ = fdp_eventfd_signal(rawValue) }
 
   /// Both ends of a pipe, non-blocking and close-on-exec.
   public static func nonBlockingPipe() -> (reader: FileDescriptor, writer: FileDescriptor) {
