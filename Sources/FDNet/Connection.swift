@@ -36,8 +36,7 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
   @exclusivity(unchecked) var output = OutputBuffer()
   @exclusivity(unchecked) var deadlines = Deadlines()
   private var closeReason: CloseReason?
-  /// The poller is done with the descriptor, and whoever was the handler knows.
-  private var hasDeparted = false
+  private var farewell = Farewell.early
   /// `move(to:)` was called, and it has neither arrived nor been refused.
   var isMoving = false
   /// What a connection has in addition while it is being made, and for good if it belongs to a
@@ -60,6 +59,15 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
     case reading
     case paused
     case ended
+  }
+
+  /// Whether `closed` has been called.
+  private enum Farewell {
+    /// The poller is not done with the descriptor.
+    case early
+    /// There was no handler to call: the next one gets it.
+    case owed
+    case said
   }
 
   enum Output {
@@ -159,15 +167,18 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
     deadlines.cancel(on: loop)
     output.removeAll()
     phase = .closed
-    hasDeparted = true
-    let reason = closeReason ?? .deleted
-    closeReason = reason
     let companion = companion
     let handler = handler
     self.companion = nil
     self.handler = nil
     companion?.departed(self)
-    handler?.closed(self, reason)
+    farewell = .owed
+    if let handler { sayFarewell(to: handler) }
+  }
+
+  private func sayFarewell(to handler: any ConnectionHandler) {
+    farewell = .said
+    handler.closed(self, closeReason ?? .deleted)
   }
 
   /// connect(2) has succeeded.
@@ -370,17 +381,20 @@ extension Connection {
     end(.aborted)
   }
 
-  /// Says who is told about the connection from now on. If the connection is gone by then, its
-  /// `closed` is the next thing that the loop does. On the loop.
+  /// Says who is told about the connection from now on. If the connection is gone and nobody has
+  /// been told, the handler's `closed` is called soon. On the loop.
   public func setHandler(_ handler: any ConnectionHandler) {
     assert(loop.isCurrent, "a connection is used on its loop")
-    if hasDeparted {
-      return loop.defer { [self, reason = closeReason ?? .deleted] in
-        handler.closed(self, reason)
-      }
+    switch farewell {
+    case .early:
+      self.handler = handler
+      if phase == .open && input == .reading { loop.want(.read, handle) }
+    case .owed:
+      farewell = .said
+      loop.defer { self.sayFarewell(to: handler) }
+    case .said:
+      break
     }
-    self.handler = handler
-    if phase == .open && input == .reading { loop.want(.read, handle) }
   }
 
   /// The address of the peer; nil if the socket has none any more, or is closed. On the loop.

@@ -11,8 +11,8 @@
 // under the lock, whoever unlinks a connection otherwise knows that no thief has it.
 
 /// The place of one idle element in a list. It exists before the element is checked in, so that
-/// nothing can fail then.
-package final class IdleEntry<Key: Hashable, Element: AnyObject> {
+/// nothing can fail then. Its links are guarded by the lock of the list that it is in.
+package final class IdleEntry<Key: Hashable, Element: AnyObject>: @unchecked Sendable {
   package let element: Element
   package let key: Key
   /// When it was last checked in, in nanoseconds.
