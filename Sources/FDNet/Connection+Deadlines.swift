@@ -43,7 +43,8 @@ extension Connection: TimerTarget {
     case .connecting:
       if deadlines.connectDue != 0 { consider(nil, deadlines.connectDue) }
     case .open:
-      if limits.idle != 0 {
+      // Where nothing is asked of the peer, its silence says nothing about it.
+      if limits.idle != 0 && (input == .reading || !output.isEmpty) {
         consider(.idle, max(deadlines.lastInput, deadlines.lastOutput) + limits.idle)
       }
       if limits.read != 0 && input == .reading {

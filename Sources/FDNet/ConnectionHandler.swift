@@ -52,7 +52,8 @@ public enum CloseReason: Sendable, Equatable {
 
 /// The deadlines of a connection.
 public enum ConnectionDeadline: Sendable, Equatable {
-  /// Nothing moved in either direction.
+  /// Nothing moved in either direction while the connection waited for its peer: it was reading, or
+  /// had output queued.
   case idle
   /// The peer sent nothing while the connection was reading.
   case read

@@ -6,7 +6,8 @@ public final class ConnectionSettings: Sendable {
   public let highWatermark: Int
   /// `drained` is called when the output has fallen to this many bytes.
   public let lowWatermark: Int
-  /// Nothing moved in either direction for so long; nil is for ever.
+  /// Nothing moved in either direction for so long while the connection was reading or had output
+  /// queued; nil is for ever. While it is paused with nothing queued it does not wait for its peer.
   public let idleDeadline: Duration?
   /// The peer sent nothing for so long while the connection was reading.
   public let readDeadline: Duration?
