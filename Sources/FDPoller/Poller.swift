@@ -165,6 +165,16 @@ public final class Poller: Sendable {
 // MARK: - Descriptors
 
 extension Poller {
+  /// Raises the process's soft limit of open descriptors (RLIMIT_NOFILE, getrlimit(2)), as far as
+  /// its hard limit allows. A poller sizes its table by the limit that it finds when it is made, so
+  /// this comes first.
+  ///
+  /// - Parameter wanted: descriptors; a limit that is higher already stays.
+  /// - Returns: the limit that holds from here on.
+  public static func raiseDescriptorLimit(to wanted: Int) -> Int {
+    Int(clamping: fdp_raise_descriptor_limit(UInt64(max(0, wanted))))
+  }
+
   /// Takes a descriptor in: from here on it is the poller's, which closes it.
   ///
   /// Sockets and pipes have to be non-blocking.
