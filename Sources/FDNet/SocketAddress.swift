@@ -160,7 +160,7 @@ private struct AddressText {
   let text: String
 
   func error(_ reason: String) -> SocketAddressError {
-    SocketAddressError(text: text, reason: reason)
+    SocketAddressError(text: text, reason: reason, isLookUp: false)
   }
 
   private var noPort: SocketAddressError {
@@ -268,9 +268,11 @@ private struct AddressText {
     var list: UnsafeMutablePointer<addrinfo>?
     let status = getaddrinfo(name, String(port), &hints, &list)
     guard status == 0, let list else {
-      throw error(
-        "looking up \"\(name)\" failed, \(String(cString: gai_strerror(status))); "
-          + "check the name, or write an IP address, for example 127.0.0.1:\(port)")
+      throw SocketAddressError(
+        text: text,
+        reason: "looking up \"\(name)\" failed, \(String(cString: gai_strerror(status))); "
+          + "check the name, or write an IP address, for example 127.0.0.1:\(port)",
+        isLookUp: true)
     }
     defer { freeaddrinfo(list) }
 
@@ -395,6 +397,8 @@ public struct SocketAddressError: Error, Sendable, Hashable, CustomStringConvert
   public let text: String
   /// What is wrong with it, and what to write instead.
   public let reason: String
+  /// The text is well formed, but its host name could not be looked up: another time it may.
+  public let isLookUp: Bool
 
   /// The text stands in it as a literal, so that a line break in the text does not break the line.
   public var description: String { "cannot read the address \(text.debugDescription): \(reason)" }

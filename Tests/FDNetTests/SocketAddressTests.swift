@@ -239,11 +239,13 @@ extension `Socket addresses` {
         + "check the name, or write an IP address, for example 127.0.0.1:80"
     }
     #expect(reasons.contains(error.reason))
+    #expect(error.isLookUp)
   }
 
   @Test func `what looks like numerals is never looked up`() {
     let error = #expect(throws: SocketAddressError.self) { try SocketAddress.resolve("127.1:80") }
     #expect(error?.reason == Self.notIPv4("127.1"))
+    #expect(error?.isLookUp == false)
   }
 }
 
