@@ -66,6 +66,14 @@ public final class ConnectionPool: Sendable {
   }
 }
 
+extension ConnectionPool {
+  /// How many connections to the address are idle at the moment, on all loops. Callable from any
+  /// thread.
+  public func idleCount(to address: SocketAddress) -> Int {
+    shelves.reduce(0) { $0 + $1.list.count(address) }
+  }
+}
+
 // MARK: - Check-out
 
 extension ConnectionPool {
