@@ -1,1 +1,8 @@
-print("")
+import ArgumentParser
+
+do {
+  var command = try FDProxy.parseAsRoot()
+  try command.run()
+} catch {
+  FDProxy.end(with: error)
+}

@@ -1,0 +1,21 @@
+import Glibc
+
+/// Opens once; whoever waits for it goes on. Callable from any thread, and `open` more than once.
+final class Latch: @unchecked Sendable {
+  private let semaphore = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
+
+  init() { sem_init(semaphore, 0, 0) }
+
+  deinit {
+    sem_destroy(semaphore)
+    semaphore.deallocate()
+  }
+
+  func open() { sem_post(semaphore) }
+
+  /// Called by one thread.
+  func wait() {
+    // It fails for no other reason than a signal.
+    while sem_wait(semaphore) != 0 {}
+  }
+}

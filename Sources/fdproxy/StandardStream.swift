@@ -1,0 +1,21 @@
+import Glibc
+
+/// Where text goes that is no log message.
+enum StandardStream: Int32 {
+  case output = 1
+  case error = 2
+
+  /// Writes at once, whoever reads, and in one write(2), so that lines of several threads do not mix.
+  func write(_ text: String) {
+    var text = text
+    text.withUTF8 { bytes in
+      var written = 0
+      while written < bytes.count {
+        let count = Glibc.write(rawValue, bytes.baseAddress! + written, bytes.count - written)
+        // A reader that is gone misses the rest.
+        guard count > 0 else { return }
+        written += count
+      }
+    }
+  }
+}
