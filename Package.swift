@@ -92,6 +92,11 @@ let package = Package(
         "CShims", "FDNet", "FDOwnership", "FDPoller", "TestKit",
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: dialect),
-    .testTarget(name: "fdproxyTests", dependencies: ["TestKit"], swiftSettings: dialect),
+    .testTarget(
+      name: "fdproxyTests",
+      dependencies: [
+        "FDNet", "FDPoller", "TestKit",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ], swiftSettings: dialect),
   ]
 )
