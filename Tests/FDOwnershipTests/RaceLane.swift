@@ -42,6 +42,7 @@ final class RaceLane: @unchecked Sendable {
     case twoInside
     case insideWithoutHandler
     case insideAnotherIncarnation
+    case insideInAnotherGroup
     case insideAfterDeparture
     case departedWithSomebodyInside
     case departedTwice
@@ -144,6 +145,7 @@ extension RaceLane {
     let others = inside.wrappingAdd(1, ordering: .relaxed).oldValue
     let found = handler
     if found == 0 { report(.insideWithoutHandler) }
+    if ownership.state.group != racer.bit.group { report(.insideInAnotherGroup) }
     if found != generation.rawValue + 1 { report(.insideAnotherIncarnation) }
     if !isShared {
       if others != 0 { report(.twoInside) }
