@@ -179,7 +179,7 @@ extension PollerTests {
       "STALE_EVENT: an event that was fetched before its number was closed and reused reaches nobody"
     )
     func staleEvent() async throws {
-      let (first, second, third) = (SocketPair(), SocketPair(), SocketPair())
+      let (first, second, third) = (SocketPair(), SocketPair(aside: true), SocketPair())
       let (victim, successor) = (Probe(), Probe())
       let secondHandle = Guarded(FDHandle.none)
       let isReused = Guarded(false)
@@ -211,7 +211,7 @@ extension PollerTests {
     @Test(
       "PEER_TOUCH: by another thread leaves the number alone while its home loop may be using it")
     func peerTouch() async throws {
-      let (client, backend) = (SocketPair(), SocketPair())
+      let (client, backend) = (SocketPair(), SocketPair(aside: true))
       let gate = Gate()
       let peer = Probe()
       // As in a proxy: the client's handler writes to the backend, inside which nobody is.

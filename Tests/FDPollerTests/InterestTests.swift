@@ -103,7 +103,7 @@ extension PollerTests {
 
     @Test("in a descriptor that is gone changes nothing, even if its number is in use again")
     func gone() async throws {
-      let (pair, other) = (SocketPair(), SocketPair())
+      let (pair, other) = (SocketPair(aside: true), SocketPair())
       let (probe, successor) = (Probe(), Probe())
       try await withPoller { poller in
         let handle = try poller.insert(pair.near, handler: probe)

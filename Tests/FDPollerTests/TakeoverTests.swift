@@ -133,7 +133,7 @@ extension PollerTests {
 
     @Test("a handle of an earlier incarnation, of another poller, or of no descriptor is stale")
     func stale() async throws {
-      let (pair, other) = (SocketPair(), SocketPair())
+      let (pair, other) = (SocketPair(aside: true), SocketPair())
       let (probe, successor) = (Probe(), Probe())
       try await withPoller { poller in
         let loop = poller.loops[0]

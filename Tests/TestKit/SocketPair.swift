@@ -8,11 +8,17 @@ public struct SocketPair: Sendable {
   public let near: FileDescriptor
   public let far: FileDescriptor
 
-  public init() {
+  private static let turn = Tally()
+
+  /// - Parameter aside: whether `near` gets a number that the kernel does not hand out by itself, because it is far
+  ///   above the lowest free one. A test that closes a number and means to have it again needs that: other
+  ///   threads of the process open descriptors too.
+  public init(aside: Bool = false) {
     var fds: [Int32] = [-1, -1]
     let result = fdp_socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), &fds)
     precondition(result == 0, "no socket pair: errno \(-result)")
-    near = FileDescriptor(rawValue: fds[0])
+    let lowest = FileDescriptor(rawValue: fds[0])
+    near = aside ? lowest.moved(to: 700 + Int32(Self.turn.add() % 300))! : lowest
     far = FileDescriptor(rawValue: fds[1])
   }
 }
@@ -88,6 +94,7 @@ extension FileDescriptor {
   ///
   /// - Returns: nil if the number is taken; then nothing has changed.
   public func moved(to number: Int32) -> FileDescriptor? {
+    guard number != rawValue else { return self }
     guard let copy = copied(to: number) else { return nil }
     closeForGood()
     return copy

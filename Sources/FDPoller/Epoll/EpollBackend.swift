@@ -12,7 +12,7 @@ import SystemPackage
 ///
 /// Used by its loop's thread only, save `init`.
 final class EpollBackend: Backend {
-  @exclusivity(unchecked) private var epoll: Int32
+  @exclusivity(unchecked) private(set) var epoll: Int32
   private let wakeUp: Int32
   private let registrations: LazyArray<Registration>
   /// Numbers whose registration differs from what the kernel has, each once.
