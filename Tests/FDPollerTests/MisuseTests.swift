@@ -199,6 +199,7 @@ extension PollerTests {
           #expect(await eventually { received.value == round })
         }
         for loop in poller.loops {
+          await loop.settle()
           let flags = await loop.call { loop.epollEvents(of: 0) }
           #expect(flags.map { $0 & (1 << 28) } == 1 << 28, "registered as exclusive")
         }
