@@ -227,8 +227,9 @@ private final class Sleeper: Sendable {
 
   /// - Returns: false if nobody has woken it within ten seconds.
   func sleep() -> Bool {
-    var event = epoll_event()
-    return fdp_epoll_wait(epoll, &event, 1, 10_000) != 0
+    withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: 1) {
+      fdp_epoll_wait(epoll, $0.baseAddress, 1, 10_000) != 0
+    }
   }
 }
 
