@@ -188,6 +188,8 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
     (deadlines.lastInput, deadlines.lastOutput) = (loop.tickTime, loop.tickTime)
     loop.stop(.write, handle)
     loop.want(.read, handle)
+    // Its due time is that of the connect; whoever has connected should not be woken by it.
+    deadlines.cancel(on: loop)
     startDeadlines()
   }
 
