@@ -63,13 +63,15 @@ let package = Package(
     .target(
       name: "StressKit",
       dependencies: [
-        "FDNet", "FDPoller", .product(name: "SystemPackage", package: "swift-system"),
+        "CShims", "FDNet", "FDOwnership", "FDPoller", "TestKit",
+        .product(name: "SystemPackage", package: "swift-system"),
       ],
       path: "Stress/StressKit", swiftSettings: dialect),
     .executableTarget(
       name: "fdstress",
       dependencies: [
-        "StressKit", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "CShims", "StressKit",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Stress/fdstress", swiftSettings: dialect),
     .target(

@@ -1,0 +1,29 @@
+import FDNet
+import Synchronization
+
+/// What the ledgers of one run complain about. Callable from any thread.
+final class Violations: Sendable {
+  private static let kept = 10
+
+  private let lock = PlatformLock()
+  private nonisolated(unsafe) var texts: [String] = []
+  private let total = Atomic<Int>(0)
+
+  /// - Parameters:
+  ///   - ledger: what must hold.
+  ///   - details: how it does not.
+  func add(_ ledger: String, _ details: @autoclosure () -> String) {
+    let number = total.wrappingAdd(1, ordering: .acquiringAndReleasing).oldValue
+    guard number < Self.kept else { return }
+    let text = "\(ledger): \(details())"
+    lock.withLock { texts.append(text) }
+  }
+
+  var count: Int { total.load(ordering: .acquiring) }
+
+  /// The first few.
+  var complaints: [String] {
+    let kept = lock.withLock { texts }
+    return count > kept.count ? kept + ["and \(count - kept.count) more"] : kept
+  }
+}
