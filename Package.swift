@@ -63,7 +63,7 @@ let package = Package(
     .target(
       name: "StressKit",
       dependencies: [
-        "CShims", "FDNet", "FDOwnership", "FDPoller", "TestKit",
+        "CShims", "FDNet", "FDOwnership", "FDPoller",
         .product(name: "SystemPackage", package: "swift-system"),
       ],
       path: "Stress/StressKit", swiftSettings: dialect),

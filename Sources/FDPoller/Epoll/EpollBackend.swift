@@ -24,6 +24,10 @@ final class EpollBackend: Backend {
   private var suspect = Suspect()
   private var refusals: [(handle: FDHandle, errno: Errno)] = []
   private let logger: Logger
+  /// How long a suspect must have been one, in nanoseconds. The number is free before the file is
+  /// gone, so a thread that is interrupted in the middle of a close leaves a zombie for as long as
+  /// it gets no processor.
+  private let ageOfAZombie: UInt64
   /// How many waits there have been.
   private var waits: UInt64 = 0
 
@@ -49,6 +53,9 @@ final class EpollBackend: Backend {
   private struct Suspect {
     var handle: UInt64 = 0
     var sightings = 0
+    /// In nanoseconds.
+    var firstSighting: UInt64 = 0
+    /// In waits.
     var lastSighting: UInt64 = 0
     /// After a close, one event of it may still have been on its way to each of the next waits.
     static let sightingsOfAZombie = 8
@@ -61,7 +68,13 @@ final class EpollBackend: Backend {
   ///   - limit: descriptor numbers are below it.
   ///   - wakeUp: the eventfd that ends a wait.
   ///   - eventsPerWait: how many events one wait fetches at the most.
-  init(limit: Int, wakeUp: Int32, eventsPerWait: Int = 256, logger: Logger) throws(PollerError) {
+  ///   - ageOfAZombie: how long events of a closed descriptor go on before the epoll set is made
+  ///     anew.
+  init(
+    limit: Int, wakeUp: Int32, eventsPerWait: Int = 256,
+    ageOfAZombie: Duration = .milliseconds(100), logger: Logger
+  ) throws(PollerError) {
+    self.ageOfAZombie = ageOfAZombie.wholeNanoseconds
     epoll = try Self.makeEpoll(wakeUp: wakeUp)
     self.wakeUp = wakeUp
     self.logger = logger
@@ -257,8 +270,8 @@ extension EpollBackend {
 
   /// An epoll registration belongs to the open file, not to the number: if another process or a dup
   /// keeps the file open after close(2), its events go on and nothing can remove them (epoll(7),
-  /// questions 6 and 7). One such event may be left over from before a close; one that returns is a
-  /// zombie, and a new epoll set is the only way to be rid of it.
+  /// questions 6 and 7). One such event may be left over from before a close; one that goes
+  /// on returning is a zombie, and a new epoll set is the only way to be rid of it.
   ///
   /// - Returns: whether that has happened.
   private func suspectZombie(_ handle: FDHandle) -> Bool {
@@ -266,11 +279,15 @@ extension EpollBackend {
       let isOnTrail =
         suspect.sightings > 0 && waits - suspect.lastSighting < Suspect.waitsOfPatience
       if isOnTrail { return false }
-      suspect = Suspect(handle: handle.rawValue)
+      suspect = Suspect(
+        handle: handle.rawValue, firstSighting: fdp_monotonic_nanoseconds())
     }
     suspect.sightings += 1
     suspect.lastSighting = waits
-    return suspect.sightings >= Suspect.sightingsOfAZombie && rebuild(because: handle)
+    let isZombie =
+      suspect.sightings >= Suspect.sightingsOfAZombie
+      && fdp_monotonic_nanoseconds() - suspect.firstSighting >= ageOfAZombie
+    return isZombie && rebuild(because: handle)
   }
 
   private func rebuild(because handle: FDHandle) -> Bool {

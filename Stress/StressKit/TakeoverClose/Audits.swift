@@ -3,7 +3,6 @@ import FDOwnership
 import FDPoller
 import Glibc
 import Synchronization
-import TestKit
 
 // What must hold when nobody does anything any more: a fault that the storm has left behind may be
 // a descriptor that is open and looks well.
@@ -76,6 +75,9 @@ extension Field {
     }
     balance("one departure for every insert", inserts.count, departures.count)
     balance("opened = closed", opened.count, closed.count + disowned.count)
+    // There are no copies of descriptors here, so there are no zombies.
+    let rebuilds = poller.snapshot().total[.kernelPollerRebuilds]
+    balance("no kernel poller is made anew", Int(rebuilds), 0)
     balance("no descriptor is left in the poller", poller.snapshot().liveDescriptors, 0)
     for worker in workers { worker.forget() }
     _ = Watchdog.wait { self.liveObjects.count == 0 }

@@ -2,7 +2,6 @@ import CShims
 import FDPoller
 import Glibc
 import Synchronization
-import TestKit
 
 /// A thread that is no loop: it plays the peers, deletes, or opens connections, until the field is calm.
 final class Foreigner: @unchecked Sendable {
@@ -15,14 +14,14 @@ final class Foreigner: @unchecked Sendable {
   let heartbeat: Heartbeat
   private let trade: Trade
   private let field: Field
-  private var random: SeededRandom
+  private var random: SplitMix
   private let ended = Atomic<Bool>(false)
 
   init(_ trade: Trade, number: Int, field: Field, seed: UInt64) {
     self.trade = trade
     self.field = field
     heartbeat = Heartbeat("\(trade) \(number)")
-    random = SeededRandom(seed: seed &* 104_729 &+ UInt64(number))
+    random = SplitMix(seed: seed &* 104_729 &+ UInt64(number))
   }
 
   /// - Returns: false if there is no thread to be had.

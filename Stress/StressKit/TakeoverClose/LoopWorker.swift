@@ -3,13 +3,12 @@ import FDOwnership
 import FDPoller
 import Glibc
 import Synchronization
-import TestKit
 
 /// What one loop does to the connections, its own and those of others. On the loop, save where it says otherwise.
 final class LoopWorker: @unchecked Sendable {
   let loop: EventLoop
   let heartbeat: Heartbeat
-  var random: SeededRandom
+  var random: SplitMix
   private unowned let field: Field
   /// Connections that this loop uses outside their handlers.
   private var held: [Held] = []
@@ -26,7 +25,7 @@ final class LoopWorker: @unchecked Sendable {
     self.loop = loop
     self.field = field
     heartbeat = Heartbeat(loop.name)
-    random = SeededRandom(seed: seed &* 7_919 &+ UInt64(loop.index))
+    random = SplitMix(seed: seed &* 7_919 &+ UInt64(loop.index))
   }
 
   /// Callable from any thread.

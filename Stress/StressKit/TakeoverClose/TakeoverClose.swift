@@ -1,6 +1,5 @@
 import FDOwnership
 import FDPoller
-import TestKit
 
 /// Loops steal each other's parked connections, use them, move them and park them again, while
 /// handlers, loops and foreign threads delete them, peers write and hang up, and every number is
@@ -22,7 +21,7 @@ public final class TakeoverClose: StressScenario, @unchecked Sendable {
   /// - Throws: `PollerError.invalidConfiguration` with what to change, or `kernelRefused`.
   public init(_ parameters: StressParameters) throws {
     self.parameters = parameters
-    descriptorsBefore = parameters.countsDescriptors ? Ledger.openDescriptors() : nil
+    descriptorsBefore = parameters.countsDescriptors ? OpenDescriptors.now() : nil
     field = try Field(parameters)
   }
 
@@ -30,7 +29,7 @@ public final class TakeoverClose: StressScenario, @unchecked Sendable {
   public func run() -> StressReport {
     let outcome = useField()
     if let descriptorsBefore, outcome.hanging.isEmpty {
-      for leak in Ledger.leaks(since: descriptorsBefore) {
+      for leak in OpenDescriptors.leaks(since: descriptorsBefore) {
         outcome.violations.add("every descriptor is closed", leak)
       }
     }
