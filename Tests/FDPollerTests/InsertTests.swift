@@ -48,7 +48,7 @@ extension PollerTests {
       try await withPoller(threads: 4) { poller in
         try poller.insert(event, handler: held.probe, on: .loops(Array(poller.loops[1...3])))
         #expect(await eventually { held.probe.mostInside == 3 })
-        #expect(Set(held.probe.callers) == [1, 2, 3])
+        #expect(Set(held.probe.entrants) == [1, 2, 3])
         held.gate.open()
       }
       #expect(await held.probe.isClosedOnce())

@@ -16,6 +16,7 @@ final class Probe: DescriptorHandler, @unchecked Sendable {
 
   private struct State {
     var calls: [Call] = []
+    var entrants: [Int] = []
     var inside = 0
     var mostInside = 0
     var departures: [Departure] = []
@@ -35,14 +36,17 @@ final class Probe: DescriptorHandler, @unchecked Sendable {
 
   override func ready(_ readiness: Readiness, of handle: FDHandle, on loop: EventLoop) {
     state.withLock { state in
-      state.calls.append(Call(loop: loop.index, readiness: readiness))
+      state.entrants.append(loop.index)
       state.inside += 1
       state.mostInside = max(state.mostInside, state.inside)
       if EventLoop.current !== loop { state.misfortunes.append("called off its loop") }
       if !state.departures.isEmpty { state.misfortunes.append("called after it departed") }
     }
     action(handle, loop)
-    state.withLock { $0.inside -= 1 }
+    state.withLock { state in
+      state.calls.append(Call(loop: loop.index, readiness: readiness))
+      state.inside -= 1
+    }
   }
 
   override func retire() { state.withLock { $0.retirements += 1 } }
@@ -55,9 +59,12 @@ final class Probe: DescriptorHandler, @unchecked Sendable {
     }
   }
 
+  /// How many calls have returned: one that is counted has read what was there.
   var calls: Int { state.withLock { $0.calls.count } }
-  /// The loops that have called, in order.
+  /// The loops whose calls have returned, in order.
   var callers: [Int] { state.withLock { $0.calls.map(\.loop) } }
+  /// The loops whose calls have begun, in order.
+  var entrants: [Int] { state.withLock { $0.entrants } }
   var readiness: [Readiness] { state.withLock { $0.calls.map(\.readiness) } }
   var departures: [Departure] { state.withLock { $0.departures } }
   var retirements: Int { state.withLock { $0.retirements } }
