@@ -204,7 +204,7 @@ struct IdleListTests {
 
   @Test("random calls do what a model of arrays does", arguments: 1...20 as ClosedRange<UInt64>)
   func model(seed: UInt64) {
-    var random = SplitMix(seed: seed)
+    var random = SeededRandom(seed: seed)
     let list = List()
     var model: [String: [List.Entry]] = [:]
     var unneeded: [String: Int] = [:]
@@ -271,7 +271,7 @@ struct IdleListTests {
     let lists = (0..<4).map { _ in IdleList<PlatformLock, Int, Owned>() }
     let threads = (0..<4).map { thread in
       Background {
-        var random = SplitMix(seed: UInt64(thread))
+        var random = SeededRandom(seed: UInt64(thread))
         var mine = (0..<16).map { IdleEntry<Int, Owned>(Owned(), for: $0 % 3) }
         func own(_ entry: IdleEntry<Int, Owned>) {
           let wasOwned = entry.element.isOwned.exchange(true, ordering: .relaxed)

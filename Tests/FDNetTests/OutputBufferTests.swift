@@ -1,4 +1,5 @@
 import Glibc
+import TestKit
 import Testing
 
 @testable import FDNet
@@ -9,7 +10,7 @@ struct OutputBufferTests {
     "whatever is appended and removed, it holds what an array would",
     arguments: 1...8 as ClosedRange<UInt64>)
   func model(seed: UInt64) {
-    var random = SplitMix(seed: seed)
+    var random = SeededRandom(seed: seed)
     var buffer = OutputBuffer()
     var model: [UInt8] = []
     let source = pattern(1 << 16, seed: seed)
