@@ -218,3 +218,21 @@ struct ConnectionTransferTests {
     }
   }
 }
+
+@Suite("Reflection")
+struct ReflectionTests {
+  @Test("dumping what has fields that cannot be copied does not crash")
+  func dumps() async throws {
+    try await Ledger.closed {
+      try await withPoller(threads: 1) { poller in
+        let pool = ConnectionPool(on: poller)
+        let listener = try Listener(.loopback(port: 0), on: poller) { _ in nil }
+        let link = try await Link(on: poller.loops[0], Recorder())
+        var text = ""
+        dump([poller, poller.loops[0], pool, listener, link.connection] as [Any], to: &text)
+        #expect(text.contains("handle: fd"))
+        listener.close()
+      }
+    }
+  }
+}
