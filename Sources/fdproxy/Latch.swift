@@ -14,8 +14,21 @@ final class Latch: @unchecked Sendable {
   func open() { sem_post(semaphore) }
 
   /// Called by one thread.
-  func wait() {
-    // It fails for no other reason than a signal.
-    while sem_wait(semaphore) != 0 {}
+  ///
+  /// - Parameter limit: nil waits for ever.
+  /// - Returns: false if it has not opened in that time.
+  @discardableResult
+  func wait(atMost limit: Duration?) -> Bool {
+    guard let limit else {
+      // It fails for no other reason than a signal.
+      while sem_wait(semaphore) != 0 {}
+      return true
+    }
+    let end = ContinuousClock.now + limit
+    while sem_trywait(semaphore) != 0 {
+      guard ContinuousClock.now < end else { return false }
+      usleep(1_000)
+    }
+    return true
   }
 }

@@ -6,10 +6,10 @@ import Synchronization
 
 /// A proxy as a process: from its start, through its signals, to its end.
 ///
-/// | signal          | first time                                                    | again        |
-/// |-----------------|---------------------------------------------------------------|--------------|
-/// | SIGTERM, SIGINT | drains: ends when the last session has, or after `drainTime`  | ends at once |
-/// | SIGUSR1         | prints the counters                                           | the same     |
+/// | signal          | first time                                             | again        |
+/// |-----------------|--------------------------------------------------------|--------------|
+/// | SIGTERM, SIGINT | drains: ends with the last session, or after drainTime | ends at once |
+/// | SIGUSR1         | prints the counters                                    | the same     |
 final class Lifetime: Sendable {
   private let proxy: TCPProxy
   private let end: Latch
@@ -41,7 +41,7 @@ final class Lifetime: Sendable {
       let addresses = try proxy.listen().map(\.description)
       for address in addresses { logger.info("listening", metadata: ["address": "\(address)"]) }
       whenListening(addresses)
-      end.wait()
+      end.wait(atMost: nil)
     } catch {
       try poller.stop()
       throw error

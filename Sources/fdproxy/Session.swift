@@ -7,16 +7,16 @@ import Synchronization
 ///
 /// Both connections run on the client's loop, and so does all of this.
 ///
-/// | stage      | client                                   | server                          |
-/// |------------|------------------------------------------|---------------------------------|
-/// | connecting | paused: what it sends waits in the kernel | one backend after the other     |
-/// | forwarding | open or half closed                      | open or half closed             |
-/// | ended      | reset, or done                           | reset, or done                  |
+/// | stage      | client                                    | server                      |
+/// |------------|-------------------------------------------|-----------------------------|
+/// | connecting | paused: what it sends waits in the kernel | one backend after the other |
+/// | forwarding | open or half closed                       | open or half closed         |
+/// | ended      | reset or closed                           | reset or closed             |
 ///
-/// Back-pressure: output above its high watermark pauses the other side's input until it has drained. The end of one
-/// side's input becomes the end of the other's output, after everything that is queued; when both have ended the
-/// connections close by themselves. Any other end of one side resets the other, because a plain close
-/// would tell it that it has got everything.
+/// Back-pressure: output above its high watermark pauses the other side's input until it has
+/// drained. The end of one side's input becomes the end of the other's output, after everything
+/// that is queued; when both have ended the connections close by themselves. Any other end of one
+/// side resets the other, because a plain close would tell it that it has got everything.
 final class Session: ConnectionHandler {
   private enum Stage { case connecting, forwarding, ended }
 
@@ -32,9 +32,6 @@ final class Session: ConnectionHandler {
   /// Connections that have not reported their end: the client, and a server or an attempt.
   private var openSides = 1
 
-  /// How many there are in this process.
-  static let live = Atomic(0)
-
   init(_ client: Connection, of proxy: TCPProxy) {
     self.client = client
     self.proxy = proxy
@@ -43,6 +40,11 @@ final class Session: ConnectionHandler {
   }
 
   deinit { Self.live.subtract(1, ordering: .relaxed) }
+
+  private static let live = Atomic(0)
+
+  /// How many there are in this process.
+  static var liveCount: Int { live.load(ordering: .relaxed) }
 }
 
 // MARK: - Connecting
@@ -91,9 +93,10 @@ extension Session {
   }
 
   private func failed(_ error: ConnectError) {
-    backend?.failures.add(1, ordering: .relaxed)
     sideIsGone(ofBackend: true)
+    // Otherwise it was cancelled.
     guard stage == .connecting else { return }
+    backend?.failures.add(1, ordering: .relaxed)
     proxy.warn("a backend does not take a client; trying the next one", ["error": "\(error)"])
     begin()
   }

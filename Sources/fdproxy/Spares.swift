@@ -3,11 +3,12 @@ import FDPoller
 import Logging
 import Synchronization
 
-/// Connections to the backends that are open before a client needs one, in a pool that all loops share: a client is
-/// forwarded at once, and a loop without a spare of its own takes one over from another loop.
+/// Connections to the backends that are open before a client needs one, in a pool that all loops
+/// share: a client is forwarded at once, and a loop without a spare of its own takes one over from
+/// another loop.
 ///
-/// Every spare that is taken is replaced by one on the taker's loop, so they gather where they are needed. Once a second
-/// one loop looks what is missing otherwise.
+/// Every spare that is taken is replaced by one on the taker's loop, so they gather where they are
+/// needed. Once a second one loop looks what is missing otherwise.
 final class Spares: Sendable {
   private let pool: ConnectionPool
   private let poller: Poller

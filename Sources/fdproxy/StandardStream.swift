@@ -5,7 +5,8 @@ enum StandardStream: Int32 {
   case output = 1
   case error = 2
 
-  /// Writes at once, whoever reads, and in one write(2), so that lines of several threads do not mix.
+  /// Writes at once, and in one write(2) if the reader keeps up, so that the lines of several
+  /// threads do not mix.
   func write(_ text: String) {
     var text = text
     text.withUTF8 { bytes in

@@ -76,12 +76,13 @@ final class TCPProxy: Sendable {
 
   /// Turns a client into a session. On the client's loop.
   private func accept(_ client: Connection) -> (any ConnectionHandler)? {
-    if let most = configuration.maximumSessions, sessions >= most {
+    let count = openSessions.add(1, ordering: .relaxed).newValue
+    if let most = configuration.maximumSessions, count > most {
+      openSessions.subtract(1, ordering: .relaxed)
       warn("a client is turned away: there are as many as --max-connections allows", [:])
       return nil
     }
     holds.add(1, ordering: .relaxed)
-    openSessions.add(1, ordering: .relaxed)
     let session = Session(client, of: self)
     session.begin()
     return session

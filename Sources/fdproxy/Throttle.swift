@@ -12,7 +12,8 @@ final class Throttle: Sendable {
   private let state = Mutex(State())
   private static let eventsPerSecond = 10
 
-  /// - Returns: nil if the event is one too many, otherwise how many were since the last one that was not.
+  /// - Returns: nil if the event is one too many, otherwise how many were since the last one that
+  ///   was not.
   func admit() -> Int? {
     var now = timespec()
     clock_gettime(CLOCK_MONOTONIC, &now)

@@ -57,10 +57,19 @@ extension ProcessTests {
     func serverFirst(spares: Int) async throws {
       try await withOrigin(.greet("welcome")) { origin in
         try await withProxy(to: [origin.address], ["--spare", "\(spares)"]) { proxy in
+          func idle(_ report: Report) -> Int { report.number("idle", inLineOf: "spares") }
           for _ in 0..<10 {
+            if spares > 0 {
+              try await proxy.waitForReport("its spares") { idle($0) == spares }
+            }
             let client = try proxy.client()
             #expect(client.receiveText(7) == "welcome")
             #expect(client.echoes("hello"))
+          }
+          if spares > 0 {
+            let report = try await proxy.waitForReport("its spares") { idle($0) == spares }
+            #expect(report.number("taken on their own loop", inLineOf: "spares") == 10)
+            #expect(report.number("stale", inLineOf: "spares") == 0)
           }
         }
       }
@@ -160,7 +169,7 @@ final class BusyPort {
   var address: String { "127.0.0.1:\(listener.port)" }
 
   init() {
-    // One is queued; the second has found room too, as the kernel looks for "more than" the backlog.
+    // More than a queue of none takes in.
     for _ in 0..<4 { clients.append(.connecting(to: listener.port)) }
   }
 }

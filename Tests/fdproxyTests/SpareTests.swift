@@ -31,8 +31,8 @@ extension ProcessTests {
     func takenOver() async throws {
       try await withOrigin(.echo) { origin in
         try await withProxy(to: [origin.address], ["--spare", "1", "--threads", "2"]) { proxy in
-          // The only spare is on one loop, and the kernel gives the clients to either: that all fifty
-          // meet the spare on their own loop does not happen.
+          // The only spare is on one loop, and the kernel gives the clients to either: it does not
+          // happen that all fifty meet the spare on their own loop.
           for opened in 1...50 {
             try await proxy.waitForReport("a spare") {
               $0.number("idle", inLineOf: "spares") == 1

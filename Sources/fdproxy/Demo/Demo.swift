@@ -4,7 +4,8 @@ import FDPoller
 import Glibc
 import Logging
 
-/// `fdproxy demo`: an origin, the proxy in front of it and a load through it, in one process; then the bill.
+/// `fdproxy demo`: an origin, the proxy in front of it and a load through it, in one process; then
+/// the bill.
 struct Demo: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract:

@@ -99,7 +99,8 @@ final class DemoStage {
   func close(_ load: Load, unfinished: Int) throws -> Bill {
     let accepted = proxy.listenerStatistics.reduce(0) { $0 + $1.statistics.accepted }
     proxy.drain()
-    drained.wait()
+    // What is left after that shows in the bill.
+    drained.wait(atMost: .seconds(10))
     try load.stop()
     try poller.stop()
     origin.stop()

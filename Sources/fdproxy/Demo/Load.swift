@@ -11,15 +11,15 @@ final class LoadCount: Sendable {
   let closed = Atomic(0)
   /// Connections that the load itself reset.
   let resets = Atomic(0)
-  /// Answers that were not what was asked, and connections that ended by themselves or could not be made.
+  /// Answers that were wrong, and connections that ended by themselves or could not be made.
   let failures = Atomic(0)
 }
 
-/// Clients of the demo: each makes a connection, exchanges messages with an echo server, ends the connection in one
-/// way or the other, and begins again.
+/// Clients of the demo: each makes a connection, exchanges messages with an echo server, ends the
+/// connection in one way or the other, and begins again.
 ///
-/// They begin again in waves, many at the same moment: some of the proxy's loops get more of them than they have
-/// spare connections, and help themselves at the others.
+/// They begin again in waves, many at the same moment: some of the proxy's loops get more of them
+/// than they have spare connections, and help themselves at the others.
 final class Load: @unchecked Sendable {
   let count = LoadCount()
   private let poller: Poller
