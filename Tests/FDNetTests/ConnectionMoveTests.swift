@@ -55,7 +55,7 @@ struct ConnectionMoveTests {
       let recorder = Recorder.keepingOpen()
       let link = try await Link(
         on: poller.loops[0], recorder,
-        settings: ConnectionSettings(idleDeadline: .milliseconds(1500)), sendBuffer: 4096,
+        settings: ConnectionSettings(idleDeadline: .seconds(6)), sendBuffer: 4096,
         receiveBuffer: 4096)
       let bytes = pattern(3 << 20)
       let start = ContinuousClock.now
@@ -74,7 +74,7 @@ struct ConnectionMoveTests {
           }
         }
         #expect(await eventually { result.value != nil })
-        #expect(result.value == .moved)
+        try #require(result.value == .moved)
       }
       #expect(recorder.log.moves == (1...10).map { $0 % 4 })
       #expect(recorder.log.receives == 0)
@@ -85,7 +85,7 @@ struct ConnectionMoveTests {
       #expect(await eventually { recorder.bytes == Array("held back".utf8) })
       #expect(await eventually { recorder.isClosed })
       #expect(recorder.log.closes == [.timedOut(.idle)])
-      #expect(ContinuousClock.now - start >= .milliseconds(750))
+      #expect(ContinuousClock.now - start >= .seconds(5))
     }
   }
 
