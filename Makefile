@@ -35,8 +35,9 @@ printf '==> %s: done in %d s\n' '$(1)' "$$((SECONDS - started))"
 endef
 
 # $(call sanitized,sanitizer,scratch path,targets): the tests of those targets. A filter that
-# matches nothing is a success to `swift test`, so each target has to list a test first. The linker
-# is the toolchain's own: gold prints a hundred warnings about AddressSanitizer's symbols.
+# matches nothing is a success to `swift test`, so each target has to list a test first. Tests look
+# at FD_SANITIZED, and take smaller bites. The linker is the toolchain's own: gold prints a hundred
+# warnings about AddressSanitizer's symbols.
 define sanitized
 flags=(--sanitize=$(1) --scratch-path $(2) -Xswiftc -use-ld=lld)
 swift build --build-tests "$${flags[@]}"
@@ -44,7 +45,7 @@ tests=$$($(SWIFT_TEST) list --skip-build "$${flags[@]}")
 for target in $(3); do
   grep -q "^$$target\." <<< "$$tests" || { echo "No tests in $$target." >&2; exit 1; }
 done
-$(SWIFT_TEST) --skip-build "$${flags[@]}" --filter '^($(subst $() ,|,$(strip $(3))))\.'
+FD_SANITIZED=$(1) $(SWIFT_TEST) --skip-build "$${flags[@]}" --filter '^($(subst $() ,|,$(strip $(3))))\.'
 endef
 
 help: ## list the targets
