@@ -64,24 +64,24 @@ extension EventLoop {
 extension EventLoop {
   /// Declares that this loop does nothing with the descriptor outside its handler from here on, so
   /// that any loop, this one included, may take it over. Nothing may be queued or in flight but its
-  /// poll. On the loop that owns the descriptor alone.
+  /// poll. On the loop that owns the descriptor, usually alone; of another loop's, and of one that
+  /// is parked already, nothing happens.
   ///
   /// The handler is still told of events and may delete the descriptor, but not use it otherwise:
   /// to use it again, take it over.
   public func park(_ handle: FDHandle) {
     precondition(isCurrent, "a descriptor is parked by its owner")
-    guard owns(handle) else { return }
-    // Release: what the owner did with the descriptor, for the thread that wins the ticket.
-    core.table[handle.fd].parkingTicket.storeReleasing(Self.ticket(of: handle))
+    guard core.isCurrent(handle) else { return }
+    // In this order: whoever takes it over changes the word before the ticket.
+    let isParked = core.table[handle.fd].parking.isParked(handle.generation)
+    guard !isParked, owns(handle) else { return }
+    core.table[handle.fd].parking.park(handle.generation)
   }
-
-  /// Never 0, and never another incarnation's.
-  private static func ticket(of handle: FDHandle) -> UInt64 { handle.rawValue &+ 1 }
 
   /// Makes a parked descriptor this loop's own. On the loop.
   ///
-  /// The word alone cannot tell that an owner is busy outside its handler, so there is the ticket:
-  /// exactly one thread wins it, the owner included, and who fails on the word gives it back.
+  /// The word alone cannot tell that an owner is busy outside its handler, so there is the
+  /// `ParkingTicket`: one thread at a time gets it, and who fails on the word gives it back.
   ///
   /// - Parameters:
   ///   - handle: a parked descriptor of any loop of this poller, this loop's own included.
@@ -104,7 +104,7 @@ extension EventLoop {
   /// The first part of a takeover, which makes no system call and may run under a lock. If it is
   /// taken, `settle` and `leave` have to follow.
   package func seize(_ handle: FDHandle) -> Takeover {
-    let result = winTicket(handle)
+    let result = tryTakeover(handle)
     switch result {
     case .taken: counters.add(.takeoversWon)
     case .busy: counters.add(.takeoversBusy)
@@ -113,21 +113,16 @@ extension EventLoop {
     return result
   }
 
-  private func winTicket(_ handle: FDHandle) -> Takeover {
+  private func tryTakeover(_ handle: FDHandle) -> Takeover {
     guard core.isCurrent(handle) else { return .stale }
-    let ticket = Self.ticket(of: handle)
-    // Acquire: what the owner did before it parked.
-    guard
-      core.table[handle.fd].parkingTicket
-        .compareExchangeAcquiring(expected: ticket, desired: 0).exchanged
-    else {
+    guard core.table[handle.fd].parking.take(handle.generation, by: index) else {
       return core.isCurrent(handle) ? .busy : .stale
     }
     let result = core.table[handle.fd].ownership.takeOver(handle.generation, as: bit)
-    if result != .taken {
-      // Given back only where nobody has parked a later incarnation meanwhile.
-      _ = core.table[handle.fd].parkingTicket
-        .compareExchangeAcquiring(expected: 0, desired: ticket)
+    if result == .taken {
+      core.table[handle.fd].parking.spend()
+    } else {
+      core.table[handle.fd].parking.giveBack(handle.generation, by: index)
     }
     return result
   }

@@ -302,7 +302,7 @@ extension PollerCore {
     slot.pointee.handler = nil
     slot.pointee.options = []
     slot.pointee.eventsWithoutProgress.store(0, ordering: .relaxed)
-    slot.pointee.parkingTicket.storeRelaxed(0)
+    slot.pointee.parking.clear()
     slot.pointee.ownership.free()
     // Last, because from here on the kernel may hand the number out again.
     if duty == .close && !closedElsewhere { home.backend.close(handle.fd) }
@@ -364,7 +364,7 @@ extension PollerCore {
     guard !state.isFree else { return "fd \(fd): \(state)" }
     let home = table[fd].home.load(ordering: .relaxed)
     let handle = FDHandle(fd: fd, generation: table[fd].ownership.generation)
-    let parked = table[fd].parkingTicket.loadRelaxed() == handle.rawValue &+ 1
+    let parked = table[fd].parking.isParked(handle.generation)
     return "fd \(fd): \(state), home \(loops[Int(home)].name)" + (parked ? ", parked" : "")
   }
 

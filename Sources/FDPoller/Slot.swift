@@ -9,9 +9,9 @@ import Synchronization
 struct Slot: ~Copyable {
   let ownership: Ownership<CustodyWord>
 
-  /// 1 while the descriptor is parked: its owner does nothing with it outside its handler, and
-  /// whoever changes the 1 into a 0 may try to take it over. See `EventLoop.takeOver`.
-  let parkingTicket: CustodyWord
+  /// Whether the owner does nothing with the descriptor outside its handler, so that it may be taken
+  /// over. See `EventLoop.takeOver`.
+  let parking: ParkingTicket<CustodyWord>
 
   /// The index of the loop that runs the orphan deletion. Written while sealed or inside; read by
   /// whoever claimed, and, as a hint where to send mail, by anybody.

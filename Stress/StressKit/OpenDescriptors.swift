@@ -21,7 +21,9 @@ enum OpenDescriptors {
     withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { bytes in
       let length = readlink(link, bytes.baseAddress.unsafelyUnwrapped, bytes.count)
       guard length > 0 else { return "?" }
-      return String(decoding: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(bytes)[..<length]), as: UTF8.self)
+      return String(
+        decoding: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(bytes)[..<length]),
+        as: UTF8.self)
     }
   }
 

@@ -22,6 +22,8 @@ do {
   // Help is asked for, and no error.
   if FDStress.exitCode(for: error).isSuccess { FDStress.exit(withError: error) }
   let message = FDStress.fullMessage(for: error) + "\n"
-  message.utf8.withContiguousStorageIfAvailable { _ = fdp_write(STDERR_FILENO, $0.baseAddress, $0.count) }
+  message.utf8.withContiguousStorageIfAvailable {
+    _ = fdp_write(STDERR_FILENO, $0.baseAddress, $0.count)
+  }
   exit(Exit.usage)
 }

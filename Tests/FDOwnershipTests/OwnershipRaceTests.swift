@@ -113,7 +113,7 @@ private final class Race: Sendable {
   let seed: UInt64
   let complaints = Complaints()
   private let lanes: [RaceLane]
-  private let total = Mutex(Tally())
+  private let total = Mutex(Meetings())
 
   init(_ mix: Mix, seed: UInt64) {
     self.mix = mix
@@ -121,7 +121,7 @@ private final class Race: Sendable {
     lanes = (0..<Self.lanesPerRound).map { _ in RaceLane(hasOneDeleter: mix.hasOneDeleter) }
   }
 
-  func run() -> Tally {
+  func run() -> Meetings {
     let barrier = Barrier(mix.roles.count)
     Crew.run(mix.roles.count) { [self] number in
       var racer = Racer(number: number, bit: mix.roles[number].bit, seed: seed)
@@ -219,7 +219,7 @@ struct OwnershipRaceTests {
     "make one claim for every publish, and nobody is inside with another, or afterwards",
     arguments: Mix.all)
   fileprivate func mixes(mix: Mix) {
-    var tally = Tally()
+    var tally = Meetings()
     // A machine that runs one thread after the other shows no race, so another attempt may be needed.
     for _ in 0..<10 {
       let race = Race(mix, seed: .random(in: 0 ..< .max))
@@ -237,7 +237,7 @@ struct OwnershipRaceTests {
     // Three threads in each of two groups, with the same bits; few numbers, so that they meet.
     let bits = [1, 2].flatMap { group in (0..<3).map { ThreadBit(group: group, index: $0) } }
     let lanes = (0..<3).map { _ in RaceLane(hasOneDeleter: false) }
-    let total = Mutex(Tally())
+    let total = Mutex(Meetings())
     Crew.run(bits.count) { number in
       var racer = Racer(number: number, bit: bits[number], seed: seed)
       for _ in 0..<10_000 {

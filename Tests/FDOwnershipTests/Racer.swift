@@ -8,7 +8,7 @@ struct Racer {
   let number: Int
   let bit: ThreadBit
   var random: SeededRandom
-  var tally = Tally()
+  var tally = Meetings()
 
   init(number: Int, bit: ThreadBit, seed: UInt64) {
     self.number = number
@@ -80,14 +80,14 @@ enum Meeting: Int, CaseIterable {
 }
 
 /// How often threads met what.
-struct Tally: Sendable, CustomStringConvertible {
+struct Meetings: Sendable, CustomStringConvertible {
   private var counts = [Int](repeating: 0, count: Meeting.allCases.count)
 
   subscript(meeting: Meeting) -> Int { counts[meeting.rawValue] }
 
   mutating func note(_ meeting: Meeting) { counts[meeting.rawValue] += 1 }
 
-  mutating func add(_ other: Tally) {
+  mutating func add(_ other: Meetings) {
     for index in counts.indices { counts[index] += other.counts[index] }
   }
 

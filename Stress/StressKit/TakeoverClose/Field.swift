@@ -60,7 +60,8 @@ final class Field: @unchecked Sendable {
     violations.add(
       ledger,
       "\(details())"
-        + (handle.map { "; \(poller.describe(FileDescriptor(rawValue: $0.fd))), met by \($0)" } ?? ""))
+        + (handle.map { "; \(poller.describe(FileDescriptor(rawValue: $0.fd))), met by \($0)" }
+          ?? ""))
   }
 
   /// Deletes or disowns. Callable from any thread.

@@ -73,7 +73,8 @@ extension Field {
     let total = poller.snapshot().total
     func of(_ counter: PollerCounter) -> UInt64 { total[counter] }
     let operations = workers.reduce(0) { $0 + $1.heartbeat.count } * LoopWorker.operationsPerStep
-    let seconds = Double(duration.components.seconds) + Double(duration.components.attoseconds) / 1e18
+    let seconds =
+      Double(duration.components.seconds) + Double(duration.components.attoseconds) / 1e18
     let groups = Set(poller.loops.map(\.bit.group)).count
     return [
       "\(parameters.threads) threads in \(groups) groups, \((seconds * 10).rounded() / 10) s, "
