@@ -1,7 +1,7 @@
 # Sanitizers see these test targets. Interleave is not among them: its fibers switch stacks behind
 # the back of both.
-TSAN_TESTS ?= FDOwnershipTests FDPollerTests FDNetTests
-ASAN_TESTS ?= FDOwnershipTests FDPollerTests FDNetTests
+TSAN_TESTS ?= FDOwnershipTests FDPollerTests FDNetTests StressKitTests
+ASAN_TESTS ?= FDOwnershipTests FDPollerTests FDNetTests StressKitTests
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c

@@ -95,6 +95,8 @@ let package = Package(
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: dialect),
     .testTarget(
+      name: "StressKitTests", dependencies: ["StressKit", "TestKit"], swiftSettings: dialect),
+    .testTarget(
       name: "fdproxyTests",
       dependencies: [
         "FDNet", "FDPoller", "TestKit",

@@ -1,4 +1,4 @@
-import Foundation
+import TestKit
 import Testing
 
 /// The ownership word costs no call: its three fast paths, as the release build compiled them.
@@ -7,19 +7,19 @@ import Testing
 /// directory that holds it, so that a debug or a sanitizer run examines release code all the same.
 @Suite struct ReleaseProbes {
   @Test(arguments: ["fd_probe_enter", "fd_probe_leave", "fd_probe_takeover"])
-  func `a fast path is one leaf function with an atomic instruction`(probe: String) throws {
-    let directory = try #require(
-      ProcessInfo.processInfo.environment["FD_BIN_DIR"],
-      "FD_BIN_DIR is not set: run `make test`, which builds the release binaries and sets it")
-    let binary = directory + "/fdprobes"
-    try #require(
-      FileManager.default.fileExists(atPath: binary),
-      "\(binary) does not exist: run `make test`, which builds it")
+  func `a fast path is one leaf function with an atomic instruction`(probe: String) async throws {
+    let binary = try Child.releaseBinary("fdprobes")
+    let objdump = try await Ledger.closed {
+      try await Child.run(["objdump", "--disassemble=\(probe)", "--no-show-raw-insn", binary])
+    }
+    #expect(objdump.status == 0, "\(objdump.errors)")
+    #expect(Disassembly.defects(of: probe, in: objdump.output) == [], "\(objdump.output)")
+  }
 
-    let listing = try output(of: [
-      "objdump", "--disassemble=\(probe)", "--no-show-raw-insn", binary,
-    ])
-    #expect(Disassembly.defects(of: probe, in: listing) == [], "\(listing)")
+  @Test func `the probes do what they are named for`() async throws {
+    let binary = try Child.releaseBinary("fdprobes")
+    let probes = try await Ledger.closed { try await Child.run([binary]) }
+    #expect(probes.status == 0 && probes.output == "the probes work\n")
   }
 }
 
@@ -206,40 +206,3 @@ private let armListingWithExclusives = """
         1c:      \tret
 
   """
-
-private struct ProgramFailure: Error, CustomStringConvertible {
-  let description: String
-}
-
-/// Runs a program, found by PATH, and returns what it wrote to standard output.
-///
-/// The child opens the file that takes its output, and closes whatever it inherited: other tests
-/// in this process count descriptors and wait for ends of files, so no pipe and no copy of theirs
-/// may exist meanwhile. Its environment is empty, which gives it the C locale.
-private func output(of arguments: [String]) throws -> String {
-  let file = FileManager.default.temporaryDirectory.path + "/fdprobes-\(UUID().uuidString)"
-  defer { unlink(file) }
-  var actions = posix_spawn_file_actions_t()
-  posix_spawn_file_actions_init(&actions)
-  defer { posix_spawn_file_actions_destroy(&actions) }
-  posix_spawn_file_actions_addopen(
-    &actions, STDOUT_FILENO, file, O_WRONLY | O_CREAT | O_EXCL, 0o600)
-  for descriptor in STDERR_FILENO + 1..<min(getdtablesize(), 4096) {
-    posix_spawn_file_actions_addclose(&actions, descriptor)
-  }
-
-  let argv = arguments.map { strdup($0) } + [nil]
-  defer { for argument in argv { free(argument) } }
-  var child = pid_t()
-  let refusal = posix_spawnp(&child, arguments[0], &actions, nil, argv, [nil])
-  guard refusal == 0 else {
-    let reason = String(cString: strerror(refusal))
-    throw ProgramFailure(description: "cannot run \(arguments[0]) (of binutils): \(reason)")
-  }
-  var status: Int32 = 0
-  while waitpid(child, &status, 0) == -1 && errno == EINTR {}
-  guard status == 0 else {
-    throw ProgramFailure(description: "wait status \(status) of \(arguments)")
-  }
-  return try String(contentsOfFile: file, encoding: .utf8)
-}

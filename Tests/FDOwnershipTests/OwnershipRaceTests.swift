@@ -121,9 +121,9 @@ private final class Race: Sendable {
     lanes = (0..<Self.lanesPerRound).map { _ in RaceLane(hasOneDeleter: mix.hasOneDeleter) }
   }
 
-  func run() -> Meetings {
+  func run() async -> Meetings {
     let barrier = Barrier(mix.roles.count)
-    Crew.run(mix.roles.count) { [self] number in
+    await Crew.run(mix.roles.count) { [self] number in
       var racer = Racer(number: number, bit: mix.roles[number].bit, seed: seed)
       for round in 0..<Self.rounds {
         if barrier.wait() { prepare(&racer) }
@@ -218,12 +218,12 @@ struct OwnershipRaceTests {
   @Test(
     "make one claim for every publish, and nobody is inside with another, or afterwards",
     arguments: Mix.all)
-  fileprivate func mixes(mix: Mix) {
+  fileprivate func mixes(mix: Mix) async {
     var tally = Meetings()
     // A machine that runs one thread after the other shows no race, so another attempt may be needed.
     for _ in 0..<10 {
       let race = Race(mix, seed: .random(in: 0 ..< .max))
-      tally.add(race.run())
+      tally.add(await race.run())
       let complaints = race.complaints.summary
       #expect(complaints.isEmpty, "seed \(race.seed)")
       if !complaints.isEmpty || mix.mustMeet.allSatisfy({ tally[$0] > 0 }) { break }
@@ -232,13 +232,13 @@ struct OwnershipRaceTests {
   }
 
   @Test("keep every ledger when each does everything at random and numbers are reused at once")
-  func everything() {
+  func everything() async {
     let seed = UInt64.random(in: 0 ..< .max)
     // Three threads in each of two groups, with the same bits; few numbers, so that they meet.
     let bits = [1, 2].flatMap { group in (0..<3).map { ThreadBit(group: group, index: $0) } }
     let lanes = (0..<3).map { _ in RaceLane(hasOneDeleter: false) }
     let total = Mutex(Meetings())
-    Crew.run(bits.count) { number in
+    await Crew.run(bits.count) { number in
       var racer = Racer(number: number, bit: bits[number], seed: seed)
       for _ in 0..<10_000 {
         let lane = lanes.randomElement(using: &racer.random)!

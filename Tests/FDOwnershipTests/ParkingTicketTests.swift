@@ -65,7 +65,7 @@ struct ParkingTicketTests {
   }
 
   @Test("orders what each owner did, and lets one in at a time, when threads race for it")
-  func race() {
+  func race() async {
     final class Guarded: @unchecked Sendable {
       let ticket = ParkingTicket<HardwareWord>()
       /// Plain: whoever has spent the ticket has it alone.
@@ -74,7 +74,7 @@ struct ParkingTicketTests {
     let guarded = Guarded()
     guarded.ticket.park(second)
     let spent = Atomic(0)
-    Crew.run(4) { number in
+    await Crew.run(4) { number in
       var random = SeededRandom(seed: UInt64(number))
       for _ in 0..<5_000 where guarded.ticket.take(second, by: number) {
         if random.next() % 2 == 0 {

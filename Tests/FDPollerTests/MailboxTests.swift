@@ -88,12 +88,12 @@ struct MailboxTests {
   }
 
   @Test("wakes a sleeping consumer once, however many threads post")
-  func oneWakeUp() {
+  func oneWakeUp() async {
     let shared = Shared<CountingParker>()
     for round in 1...200 {
       #expect(shared.prepareToSleep())
       let waking = Atomic<Int>(0)
-      Crew.run(4) { producer in
+      await Crew.run(4) { producer in
         for number in 0..<10 where shared.post(producer: producer, number: number) != .delivered {
           waking.wrappingAdd(1, ordering: .relaxed)
         }
@@ -173,13 +173,13 @@ struct MailboxTests {
   }
 
   @Test("gives out at its close what was delivered, and refuses the rest, also in a race")
-  func closedInARace() {
+  func closedInARace() async {
     for _ in 0..<100 {
       let shared = Shared<CountingParker>()
       let delivered = Atomic<Int>(0)
       let refused = Atomic<Int>(0)
       let read = Atomic<Int>(0)
-      Crew.run(5) { thread in
+      await Crew.run(5) { thread in
         if thread == 0 {
           for _ in 0..<10 { sched_yield() }
           var mail = shared.mailbox.take()
@@ -235,7 +235,7 @@ private final class Sleeper: Sendable {
 
 extension MailboxTests {
   @Test("loses no wake-up and no letter of eight producers, and keeps the order of each")
-  func eightProducers() throws {
+  func eightProducers() async throws {
     let producers = 8
     let letters = 30_000
     let shared = Shared(parker: try EventFDParker())
@@ -247,7 +247,7 @@ extension MailboxTests {
     let lostWakeUps = Box()
     let seed = UInt64.random(in: 0 ..< .max)
 
-    Crew.run(producers + 1) { thread in
+    await Crew.run(producers + 1) { thread in
       guard thread == producers else {
         var random = SeededRandom(seed: seed &+ UInt64(thread))
         for number in 0..<letters {

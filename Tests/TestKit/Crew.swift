@@ -3,35 +3,41 @@ import Glibc
 /// Threads of a test: they start together, and are all gone when the call that started them returns.
 public enum Crew {
   private final class Member {
-    let start: Barrier
     let body: () -> Void
 
-    init(_ start: Barrier, _ body: @escaping () -> Void) {
-      self.start = start
-      self.body = body
-    }
+    init(_ body: @escaping () -> Void) { self.body = body }
   }
 
-  /// Calls `body` once on each of `count` threads at the same time, with its number from 0, and waits for all
-  /// of them.
-  public static func run(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
+  /// Calls `body` once on each of `count` threads at the same time, with its number from 0, and waits
+  /// for all of them without blocking a thread of the concurrency runtime.
+  public static func run(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) async {
     let start = Barrier(count)
-    var threads: [pthread_t] = []
-    for number in 0..<count {
-      var thread = pthread_t()
-      let member = Unmanaged.passRetained(Member(start) { body(number) })
-      let result = pthread_create(
-        &thread, nil,
-        { context in
-          let member = Unmanaged<Member>.fromOpaque(context!).takeRetainedValue()
-          member.start.wait()
-          member.body()
-          return nil
-        }, member.toOpaque())
-      precondition(result == 0, "a test cannot have the threads that it needs")
-      threads.append(thread)
+    let running = Tally(count)
+    let threads = (0..<count).map { number in
+      startThread {
+        start.wait()
+        body(number)
+        running.add(-1)
+      }
+    }
+    var pause = Duration.microseconds(50)
+    while running.value > 0 {
+      try? await Task.sleep(for: pause)
+      pause = min(pause * 2, .milliseconds(10))
     }
     for thread in threads { pthread_join(thread, nil) }
+  }
+
+  private static func startThread(_ body: @escaping () -> Void) -> pthread_t {
+    var thread = pthread_t()
+    let result = pthread_create(
+      &thread, nil,
+      { context in
+        Unmanaged<Member>.fromOpaque(context!).takeRetainedValue().body()
+        return nil
+      }, Unmanaged.passRetained(Member(body)).toOpaque())
+    precondition(result == 0, "a test cannot have the threads that it needs")
+    return thread
   }
 }
 

@@ -1,0 +1,56 @@
+import TestKit
+import Testing
+
+/// The release binary, as a person or a script starts it.
+@Suite("fdstress", .serialized)
+struct CommandLineTests {
+  private func fdstress(_ arguments: String...) async throws -> Child {
+    let binary = try Child.releaseBinary("fdstress")
+    return try await Ledger.closed { try await Child.run([binary] + arguments) }
+  }
+
+  @Test("lists its scenarios")
+  func list() async throws {
+    let list = try await fdstress("list")
+    #expect(list.status == 0)
+    #expect(list.output.hasPrefix("takeover-close: "))
+  }
+
+  @Test("runs one clean, with no descriptor left, and says what it did", arguments: ["2", "12"])
+  func run(threads: String) async throws {
+    let run = try await fdstress(
+      "run", "takeover-close", "--seconds", "2", "--threads", threads, "--seed", "17")
+    #expect(run.status == 0, "\(run.output)")
+    #expect(run.errors.isEmpty)
+    let lines = run.output.split(separator: "\n")
+    #expect(lines.first == "takeover-close: seed 17")
+    #expect(lines.last == "takeover-close: clean")
+    for words in ["takeovers won", "closes by deleter", "by last leaver", "stale", "lost"] {
+      #expect(run.output.contains(words))
+    }
+    // The storm took place.
+    #expect(!run.output.contains("takeovers won 0 "))
+  }
+
+  @Test(
+    "calls wrong usage a clear line and exit code 2",
+    arguments: [
+      ["run", "nonesuch"], ["run", "--threads", "0"], ["run", "--threads", "2", "--groups", "3"],
+      ["run", "--threads", "x"], ["run", "--seconds", "0"], ["run", "--seconds", "-1"],
+      ["run", "--seed", "-1"], ["run", "--nonesuch"], ["nonesuch"],
+    ])
+  func usage(arguments: [String]) async throws {
+    let binary = try Child.releaseBinary("fdstress")
+    let run = try await Ledger.closed { try await Child.run([binary] + arguments) }
+    #expect(run.status == 2)
+    #expect(run.output.isEmpty)
+    #expect(run.errors.hasPrefix("Error: "))
+  }
+
+  @Test("helps, which is no error")
+  func help() async throws {
+    let help = try await fdstress("--help")
+    #expect(help.status == 0)
+    #expect(help.output.contains("list") && help.output.contains("run"))
+  }
+}
