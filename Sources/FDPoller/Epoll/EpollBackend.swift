@@ -131,8 +131,12 @@ extension EpollBackend {
 
   func renew(_ handle: FDHandle) {
     let registration = registrations.pointer(to: handle.fd)
-    guard registration.pointee.isHeld(by: handle), !registration.pointee.wanted.isEmpty
+    guard registration.pointee.isHeld(by: handle), registration.pointee.isRegistered
     else { return }
+    // At once, so that the record says what the kernel has, whatever is wanted by the end of the
+    // tick.
+    _ = fdp_epoll_control(epoll, EPOLL_CTL_DEL, handle.fd, 0, 0)
+    registration.pointee.isRegistered = false
     registration.pointee.armed = []
     if !registration.pointee.isListedAsChanged {
       registration.pointee.isListedAsChanged = true
