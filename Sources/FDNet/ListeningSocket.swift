@@ -19,6 +19,8 @@ final class ListenerShared: @unchecked Sendable {
   /// if it is lost. Guarded by the lock.
   private var reserve = fdp_open_null()
   private let lock = PlatformLock()
+  /// The reserve has been given up once, and may be lost since. Changed with the lock held.
+  private let isShort = Atomic(false)
 
   init(
     settings: ConnectionSettings, logger: Logger,
@@ -51,6 +53,7 @@ final class ListenerShared: @unchecked Sendable {
   func turnAway(_ listener: FDHandle, on loop: EventLoop) {
     lock.withLock {
       guard reserve >= 0 else { return }
+      isShort.store(true, ordering: .sequentiallyConsistent)
       _ = fdp_close(reserve)
       if case .done(let client) = loop.accept(listener, nil, nil) {
         _ = fdp_close(Int32(client))
@@ -60,9 +63,28 @@ final class ListenerShared: @unchecked Sendable {
     }
   }
 
-  /// Another thread may have got the number meanwhile; try again.
+  /// Another thread may have got the number meanwhile: tries again.
   func restoreReserve() {
-    lock.withLock { if reserve < 0 { reserve = fdp_open_null() } }
+    lock.withLock {
+      if reserve < 0 { reserve = fdp_open_null() }
+      if reserve >= 0 { isShort.store(false, ordering: .sequentiallyConsistent) }
+    }
+  }
+
+  /// Makes the number of a client that was just accepted the reserve again, if the client has got
+  /// it because another loop was turning one away: otherwise the reserve would be lost for as long
+  /// as there are no descriptors, which is when it is needed.
+  ///
+  /// - Returns: whether the client is the one who was turned away.
+  func takeBackReserve(from client: Int32) -> Bool {
+    guard isShort.load(ordering: .sequentiallyConsistent) else { return false }
+    return lock.withLock {
+      guard reserve < 0 else { return false }
+      _ = fdp_close(client)
+      reserve = fdp_open_null()
+      noteTurnedAway()
+      return true
+    }
   }
 }
 
@@ -105,6 +127,7 @@ final class ListeningSocket: DescriptorHandler, @unchecked Sendable {
     for _ in 0..<bound {
       switch loop.accept(handle, nil, nil) {
       case .done(let fd):
+        if shared.takeBackReserve(from: Int32(fd)) { return pause(handle, on: loop) }
         shared.noteAccept()
         if isShared && accepts.add(1, ordering: .relaxed).newValue % Self.acceptsPerTurn == 0 {
           loop.letOthersGoFirst(handle)
