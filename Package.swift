@@ -60,6 +60,10 @@ let package = Package(
     .executableTarget(
       name: "fdprobes", dependencies: ["FDAtomics", "FDOwnership"], path: "Tests/fdprobes",
       swiftSettings: dialect),
+    // A server that runs out of descriptors, in a process of its own.
+    .executableTarget(
+      name: "fdchild", dependencies: ["FDNet", "FDPoller"], path: "Tests/fdchild",
+      swiftSettings: dialect),
     .target(
       name: "StressKit",
       dependencies: [

@@ -5,12 +5,12 @@
 ///   - condition: asked again and again.
 /// - Returns: whether it came to hold.
 public func eventually(
-  within deadline: Duration = .seconds(30), _ condition: () async -> Bool
-) async -> Bool {
+  within deadline: Duration = .seconds(30), _ condition: () async throws -> Bool
+) async rethrows -> Bool {
   let end = ContinuousClock.now + deadline
   var pause = Duration.microseconds(200)
   while true {
-    if await condition() { return true }
+    if try await condition() { return true }
     if ContinuousClock.now >= end { return false }
     try? await Task.sleep(for: pause)
     pause = min(pause * 2, .milliseconds(20))

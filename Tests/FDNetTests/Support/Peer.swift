@@ -40,6 +40,7 @@ enum Family: CaseIterable, Sendable {
 final class Peer: @unchecked Sendable {
   let fd: Int32
   private var isOpen = true
+  var isClosed: Bool { !isOpen }
 
   /// Takes over a connected socket.
   init(_ fd: Int32) {
@@ -136,11 +137,22 @@ final class Peer: @unchecked Sendable {
     }
   }
 
-  /// What could be received now without waiting: nil for nothing, 0 for the end of the stream.
-  var pending: Int? {
+  /// What a receive would say at this moment.
+  enum Outlook {
+    case nothing
+    case bytes
+    case end
+    case reset
+  }
+
+  /// Looks without taking anything; a reset is told once.
+  var outlook: Outlook {
     var byte: UInt8 = 0
-    let got = recv(fd, &byte, 1, Int32(MSG_DONTWAIT) | Int32(MSG_PEEK))
-    return got < 0 ? nil : got
+    switch recv(fd, &byte, 1, Int32(MSG_DONTWAIT) | Int32(MSG_PEEK)) {
+    case 0: return .end
+    case 1: return .bytes
+    default: return errno == EAGAIN ? .nothing : .reset
+    }
   }
 }
 

@@ -1,0 +1,93 @@
+import TestKit
+import Testing
+
+@testable import FDNet
+
+/// A listener whose process has no descriptor left. The process is another one, `fdchild`, since
+/// this one needs its descriptors.
+@Suite("A listener without descriptors", .serialized, .ledger)
+struct ListenerExhaustionTests {
+  /// What `fdchild` has counted.
+  struct Counts {
+    let accepted: Int
+    let turnedAway: Int
+    let pauses: Int
+    let ticks: Int
+    let processorMilliseconds: Int
+
+    init(of child: Child) throws {
+      try child.say("")
+      let fields = try child.line().split(separator: " ").compactMap { Int($0) }
+      try #require(fields.count == 5)
+      (accepted, turnedAway, pauses) = (fields[0], fields[1], fields[2])
+      (ticks, processorMilliseconds) = (fields[3], fields[4])
+    }
+  }
+
+  /// A client that has sent a byte and waits for what becomes of it.
+  private final class Client {
+    enum Answer {
+      case served
+      case turnedAway
+    }
+
+    private let peer: Peer
+    private var seen: Answer?
+
+    init(to address: SocketAddress) throws {
+      peer = try Peer(to: address)
+      // It may have been turned away by now.
+      if (try? peer.send("x")) == nil { seen = .turnedAway }
+    }
+
+    /// Nil as long as it has heard nothing.
+    var answer: Answer? {
+      if seen == nil {
+        switch peer.outlook {
+        case .nothing: break
+        case .bytes: seen = .served
+        case .end, .reset: seen = .turnedAway
+        }
+      }
+      return seen
+    }
+
+    func leave() { peer.close() }
+  }
+
+  @Test(
+    "it pauses, turns away one client at a time, and goes on by itself; who was accepted is served",
+    arguments: [Family.ipv4, .unix], ["loop", "group"])
+  func exhaustion(family: Family, sharing: String) async throws {
+    let child = try Child("fdchild", ["\(family.address)", sharing, "3", "60"])
+    let address = try SocketAddress(parsing: child.line())
+    let clients = try (0..<120).map { _ in try Client(to: address) }
+    func count(_ answer: Client.Answer?) -> Int { clients.filter { $0.answer == answer }.count }
+
+    // Whoever found a descriptor is served, although no other is left.
+    #expect(try await eventually { try Counts(of: child).pauses > 0 })
+    #expect(try await eventually { try Counts(of: child).accepted == count(.served) })
+    let before = try Counts(of: child)
+    #expect(before.accepted > 20 && before.accepted < 60)
+    try await Task.sleep(for: .milliseconds(500))
+    let after = try Counts(of: child)
+    #expect(after.accepted == before.accepted)
+    #expect(after.pauses > before.pauses && after.turnedAway > before.turnedAway)
+    #expect(after.turnedAway <= after.pauses)
+    #expect(after.ticks - before.ticks < 300, "it spins: \(after.ticks - before.ticks) ticks")
+    #expect(after.processorMilliseconds - before.processorMilliseconds < 250)
+
+    // Descriptors come back as served clients leave, until everybody has had an answer.
+    let areAnswered = await eventually {
+      for client in clients where client.answer == .served { client.leave() }
+      return count(nil) == 0
+    }
+    #expect(areAnswered)
+    let end = try Counts(of: child)
+    #expect(end.accepted == count(.served) && end.turnedAway == count(.turnedAway))
+    #expect(end.accepted > before.accepted)
+    for client in clients { client.leave() }
+    let (descriptors, status) = try child.end()
+    #expect(descriptors == "0" && status == 0)
+  }
+}
