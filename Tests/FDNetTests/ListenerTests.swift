@@ -222,9 +222,9 @@ struct ListenErrorTests {
   }
 
   @Test("on a poller that does not run nothing listens, and nothing is left", arguments: Family.all)
-  func pollerNotRunning(family: Family) throws {
+  func pollerNotRunning(family: Family) async throws {
     let poller = try Poller(PollerConfiguration(threads: 2))
-    try withFolder { folder in
+    try await withFolder { folder in
       let address = family == .unix ? try .unix(path: folder + "/socket") : family.address
       let error = error(address, on: poller)
       #expect(error?.cause == .poller(.notRunning))
@@ -239,13 +239,6 @@ struct ListenErrorTests {
   private func withFolder(_ body: (String) async throws -> Void) async rethrows {
     let folder = makeFolder()
     try await body(folder)
-    for name in ["socket", "link", "target"] { unlink(folder + "/" + name) }
-    rmdir(folder)
-  }
-
-  private func withFolder(_ body: (String) throws -> Void) rethrows {
-    let folder = makeFolder()
-    try body(folder)
     for name in ["socket", "link", "target"] { unlink(folder + "/" + name) }
     rmdir(folder)
   }
