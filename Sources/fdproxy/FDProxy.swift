@@ -7,9 +7,11 @@ struct FDProxy: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "fdproxy",
     abstract: "A reverse proxy whose threads share and hand over their connections.",
-    discussion: """
-      fdproxy --listen 127.0.0.1:8080 --backend 127.0.0.1:9001 --backend 127.0.0.1:9002 --threads 2
+    usage: """
+      fdproxy --listen ADDRESS --backend ADDRESS [--backend ADDRESS ...] [OPTION ...]
+      fdproxy demo [--once]
       """,
+    discussion: "The options of a proxy are listed by: fdproxy serve --help",
     subcommands: [Serve.self, Demo.self],
     defaultSubcommand: Serve.self)
 }
