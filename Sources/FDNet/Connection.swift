@@ -20,7 +20,7 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
   /// Its limits and deadlines.
   public let settings: ConnectionSettings
 
-  @exclusivity(unchecked) private var loopReference: LoopReference
+  @exclusivity(unchecked) var loopReference: LoopReference
 
   // The loop's thread is the only one in here, and no access to these properties lasts while other
   // code runs, so their exclusivity is not checked at run time: the checks made a third of an
@@ -32,11 +32,11 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
   @exclusivity(unchecked) var input = Input.reading
   @exclusivity(unchecked) var outputState = Output.open
   /// The output has been above the high watermark, and has not fallen to the low one since.
-  @exclusivity(unchecked) private var isAboveWatermark = false
+  @exclusivity(unchecked) var isAboveWatermark = false
   @exclusivity(unchecked) var output = OutputBuffer()
   @exclusivity(unchecked) var deadlines = Deadlines()
-  private var closeReason: CloseReason?
-  private var farewell = Farewell.early
+  var closeReason: CloseReason?
+  var farewell = Farewell.early
   /// `move(to:)` was called, and it has neither arrived nor been refused.
   var isMoving = false
   /// What a connection has in addition while it is being made, and for good if it belongs to a
@@ -62,7 +62,7 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
   }
 
   /// Whether `closed` has been called.
-  private enum Farewell {
+  enum Farewell {
     /// The poller is not done with the descriptor.
     case early
     /// There was no handler to call: the next one gets it.
@@ -176,7 +176,7 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
     if let handler { sayFarewell(to: handler) }
   }
 
-  private func sayFarewell(to handler: any ConnectionHandler) {
+  func sayFarewell(to handler: any ConnectionHandler) {
     farewell = .said
     handler.closed(self, closeReason ?? .deleted)
   }
@@ -228,7 +228,7 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
   // MARK: Output
 
   @inline(__always)
-  private func send(_ bytes: UnsafeRawBufferPointer, on loop: EventLoop) -> IOResult {
+  func send(_ bytes: UnsafeRawBufferPointer, on loop: EventLoop) -> IOResult {
     deadlines.lastOutput = loop.tickTime
     return loop.send(handle, bytes)
   }
@@ -258,155 +258,11 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
     }
   }
 
-  private func shutDown() {
+  func shutDown() {
     outputState = .shut
     // ENOTCONN: the peer has reset the connection, which the next receive tells.
     _ = loop.shutDownOutput(handle)
     finishIfDone()
-  }
-}
-
-/// What a write came to.
-public enum WriteResult: Sendable, Equatable {
-  /// The kernel has taken all of it.
-  case sent
-  /// It is queued, in part or whole.
-  case queued
-  /// As `queued`, and the output is above the high watermark: pause the input until `drained`.
-  case queuedAboveWatermark
-  /// The connection takes no output any more; the bytes are lost.
-  case refused
-}
-
-// MARK: - What the user does
-
-extension Connection {
-  /// Sends bytes: at once if nothing waits, copying only what the socket does not take. Never
-  /// blocks and never calls back. On the loop.
-  @discardableResult
-  public func write(_ bytes: RawSpan) -> WriteResult {
-    bytes.withUnsafeBytes { write($0) }
-  }
-
-  /// As `write(_:)` with a span.
-  @discardableResult
-  public func write(_ bytes: UnsafeRawBufferPointer) -> WriteResult {
-    assert(loop.isCurrent, "a connection is used on its loop")
-    guard phase == .open, outputState == .open else { return .refused }
-    var rest = bytes
-    if output.isEmpty {
-      switch loopReference.with({ send(bytes, on: $0) }) {
-      case .done(let count):
-        if count == bytes.count { return .sent }
-        rest = UnsafeRawBufferPointer(rebasing: bytes[count...])
-      case .wouldBlock:
-        break
-      case .failed(let errno):
-        end(.failed(errno))
-        return .refused
-      }
-      loop.want(.write, handle)
-    }
-    output.append(rest)
-    startDeadlines()
-    guard output.count > settings.highWatermark else { return .queued }
-    isAboveWatermark = true
-    return .queuedAboveWatermark
-  }
-
-  /// The bytes that wait for the socket.
-  public var queuedOutput: Int { output.count }
-
-  /// Whether the output is above the high watermark, or has been and not yet fallen to the low one.
-  public var isCongested: Bool { isAboveWatermark }
-
-  /// Whether `write` takes bytes.
-  public var isWritable: Bool { phase == .open && outputState == .open }
-
-  /// Whether the connection is closed or on its way there.
-  public var isClosing: Bool { phase == .closing || phase == .closed }
-
-  /// Receives nothing until `resumeReading()`; the kernel's buffer fills and slows the peer down.
-  /// On the loop.
-  public func pauseReading() {
-    assert(loop.isCurrent, "a connection is used on its loop")
-    guard phase == .open, input == .reading else { return }
-    input = .paused
-    loop.stop(.read, handle)
-  }
-
-  /// On the loop.
-  public func resumeReading() {
-    assert(loop.isCurrent, "a connection is used on its loop")
-    guard phase == .open, input == .paused else { return }
-    input = .reading
-    deadlines.lastInput = loop.tickTime
-    loop.want(.read, handle)
-    startDeadlines()
-  }
-
-  /// Sends what is queued and then the end of the stream; input goes on (half-close). On the loop.
-  public func finishOutput() {
-    assert(loop.isCurrent, "a connection is used on its loop")
-    guard phase == .open || phase == .closing, outputState == .open else { return }
-    outputState = .finishing
-    if output.isEmpty { shutDown() }
-  }
-
-  /// Closes in order: sends what is queued and the end of the stream, discards input until the peer
-  /// is done too, or until the drain deadline. (A close with unread input would be a reset, which
-  /// destroys output that the peer has not read yet; RFC 9293, 3.6.1.) Input is not delivered any
-  /// more. On the loop.
-  public func close() {
-    assert(loop.isCurrent, "a connection is used on its loop")
-    guard phase == .open else {
-      if phase == .connecting || phase == .parked { end(.finished) }
-      return
-    }
-    phase = .closing
-    deadlines.closeBegan = EventLoop.clock()
-    if input == .paused {
-      input = .reading
-      loop.want(.read, handle)
-    }
-    finishOutput()
-    startDeadlines()
-  }
-
-  /// Closes at once: queued output is lost. Over TCP the peer gets a reset (SO_LINGER 0,
-  /// socket(7)); a Unix socket's peer just the end, or ECONNRESET if it sent what was not read
-  /// here. On the loop.
-  public func abort() {
-    assert(loop.isCurrent, "a connection is used on its loop")
-    guard phase != .closed else { return }
-    _ = fdp_set_linger(handle.fd, true, 0)
-    end(.aborted)
-  }
-
-  /// Says who is told about the connection from now on. If the connection is gone and nobody has
-  /// been told, the handler's `closed` is called soon. On the loop.
-  public func setHandler(_ handler: any ConnectionHandler) {
-    assert(loop.isCurrent, "a connection is used on its loop")
-    switch farewell {
-    case .early:
-      self.handler = handler
-      if phase == .open && input == .reading { loop.want(.read, handle) }
-    case .owed:
-      farewell = .said
-      loop.defer { self.sayFarewell(to: handler) }
-    case .said:
-      break
-    }
-  }
-
-  /// The address of the peer; nil if the socket has none any more, or is closed. On the loop.
-  public var peerAddress: SocketAddress? {
-    phase == .closed ? nil : SocketAddress.reading { fdp_peer_address(handle.fd, $0, $1) }
-  }
-
-  /// The address of this end; nil if the socket is closed. On the loop.
-  public var localAddress: SocketAddress? {
-    phase == .closed ? nil : SocketAddress.reading { fdp_local_address(handle.fd, $0, $1) }
   }
 }
 
