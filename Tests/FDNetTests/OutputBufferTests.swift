@@ -65,10 +65,11 @@ struct OutputBufferTests {
     let block = [UInt8](repeating: 1, count: 1000)
     for _ in 0..<10 { block.withUnsafeBytes { buffer.append($0) } }
     var addresses: Set<Int> = []
-    for _ in 0..<10_000 {
+    for round in 0..<10_000 {
       buffer.removeFirst(1000)
       block.withUnsafeBytes { buffer.append($0) }
-      addresses.insert(Int(bitPattern: buffer.bytes.baseAddress))
+      // By then it has all the memory that it needs.
+      if round >= 100 { addresses.insert(Int(bitPattern: buffer.bytes.baseAddress)) }
     }
     #expect(buffer.count == 10_000)
     // The bytes walk through one piece of memory and are moved back to its front.
