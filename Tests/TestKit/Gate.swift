@@ -10,6 +10,7 @@ public final class Gate: @unchecked Sendable {
   private var isOpenNow = false
   private var waiting = 0
 
+  /// A closed one.
   public init() {
     mutex = .allocate(capacity: 1)
     mutex.initialize(to: pthread_mutex_t())

@@ -8,12 +8,15 @@ public import Testing
 /// suite it is of, and a test that runs beside them opens and closes descriptors in
 /// `Ledger.closed`.
 public struct LedgerTrait: SuiteTrait, TestTrait, TestScoping {
+  /// It guards every test of the suite.
   public var isRecursive: Bool { true }
 
+  /// Each test case is guarded by itself.
   public func scopeProvider(for test: Test, testCase: Test.Case?) -> Self? {
     testCase == nil ? nil : self
   }
 
+  /// Runs a test case, and then looks at what it has left behind.
   public func provideScope(
     for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
   ) async throws {

@@ -5,6 +5,7 @@ import Synchronization
 public final class LiveObject: Sendable {
   private static let live = Atomic(0)
 
+  /// Counts one more.
   public init() { Self.live.add(1, ordering: .relaxed) }
 
   deinit { Self.live.subtract(1, ordering: .relaxed) }

@@ -5,7 +5,9 @@ public import SystemPackage
 /// Two connected stream sockets, non-blocking and close-on-exec. `near` is what a test gives away,
 /// usually; whoever has an end closes it.
 public struct SocketPair: Sendable {
+  /// One end.
   public let near: FileDescriptor
+  /// The other end.
   public let far: FileDescriptor
 
   private static let turn = Tally()
