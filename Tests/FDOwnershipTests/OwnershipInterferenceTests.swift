@@ -168,6 +168,7 @@ struct OwnershipInterferenceTests {
     var deleter: [Deletion] = []
     custody.ownership.word.rig.beforeSwap = { _ in deleter.append(custody.delete(generation)) }
     #expect(custody.leave(as: other) == .close)
+    custody.ownership.word.rig.beforeSwap = nil
     #expect(deleter == [.alreadyGone])
 
     let again = RealCustody<RiggedWord>(
@@ -189,5 +190,6 @@ struct OwnershipInterferenceTests {
     let custody = RealCustody<RiggedWord>(CustodyState(generation: generation))
     custody.ownership.word.rig.beforeSwap = { _ in #expect(custody.seal() == generation) }
     #expect(custody.seal() == nil)
+    custody.ownership.word.rig.beforeSwap = nil
   }
 }
