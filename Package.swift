@@ -16,6 +16,7 @@ let package = Package(
   products: [
     .library(name: "FDPoller", targets: ["FDPoller"]),
     .library(name: "FDNet", targets: ["FDNet"]),
+    .library(name: "Interleave", targets: ["Interleave"]),
     .executable(name: "fdproxy", targets: ["fdproxy"]),
   ],
   dependencies: [
@@ -25,7 +26,10 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
   ],
   targets: [
-    .target(name: "CShims", path: "CShims"),
+    .target(name: "CShims", path: "CShims", exclude: ["fibers"]),
+    .target(name: "CFibers", path: "CShims/fibers"),
+    .target(
+      name: "Interleave", dependencies: ["CFibers", "FDAtomics"], swiftSettings: dialect),
     .target(name: "FDAtomics", swiftSettings: dialect + [.strictMemorySafety()]),
     .target(
       name: "FDOwnership",
@@ -98,6 +102,9 @@ let package = Package(
         "CShims", "FDNet", "FDOwnership", "FDPoller", "TestKit",
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: dialect),
+    .testTarget(
+      name: "InterleaveTests", dependencies: ["FDAtomics", "FDOwnership", "Interleave"],
+      swiftSettings: dialect),
     .testTarget(
       name: "StressKitTests", dependencies: ["StressKit", "TestKit"], swiftSettings: dialect),
     .testTarget(
