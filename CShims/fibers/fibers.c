@@ -36,25 +36,22 @@ void fdf_set_current_execution(void *execution) { current_execution = execution;
 
 void fdf_enter(void);
 
-// The frame that fdf_switch pops: what the platform's calling convention makes the callee save.
+// The frame that fdf_switch pops: what the platform's calling convention makes the callee save, but
+// for the floating-point control words, which all fibers of a thread share.
 #if defined(__x86_64__)
 
 void fdf_reset(struct fdf_fiber *fiber, fdf_body body, void *context) {
   uintptr_t top = ((uintptr_t)fiber->memory + fiber->bytes) & ~(uintptr_t)15;
-  uint64_t *frame = (uint64_t *)top - 10;
-  uint32_t mxcsr;
-  uint16_t x87;
-  __asm__ volatile("stmxcsr %0\n\tfnstcw %1" : "=m"(mxcsr), "=m"(x87));
-  frame[0] = mxcsr | (uint64_t)x87 << 32;
-  frame[1] = 0;                    // r15
-  frame[2] = 0;                    // r14
-  frame[3] = (uint64_t)body;       // r13
-  frame[4] = (uint64_t)context;    // r12
-  frame[5] = 0;                    // rbx
-  frame[6] = 0;                    // rbp
-  frame[7] = (uint64_t)fdf_enter;  // return address
+  uint64_t *frame = (uint64_t *)top - 9;
+  frame[0] = 0;                    // r15
+  frame[1] = 0;                    // r14
+  frame[2] = (uint64_t)body;       // r13
+  frame[3] = (uint64_t)context;    // r12
+  frame[4] = 0;                    // rbx
+  frame[5] = 0;                    // rbp
+  frame[6] = (uint64_t)fdf_enter;  // return address; the stack is aligned behind it
+  frame[7] = 0;
   frame[8] = 0;
-  frame[9] = 0;
   fiber->pointer = frame;
 }
 
@@ -64,12 +61,8 @@ __asm__(
     ".type fdf_switch, @function\n"
     "fdf_switch:\n"
     "  pushq %rbp\n  pushq %rbx\n  pushq %r12\n  pushq %r13\n  pushq %r14\n  pushq %r15\n"
-    "  subq $8, %rsp\n"
-    "  stmxcsr (%rsp)\n  fnstcw 4(%rsp)\n"
     "  movq %rsp, (%rdi)\n"
     "  movq (%rsi), %rsp\n"
-    "  ldmxcsr (%rsp)\n  fldcw 4(%rsp)\n"
-    "  addq $8, %rsp\n"
     "  popq %r15\n  popq %r14\n  popq %r13\n  popq %r12\n  popq %rbx\n  popq %rbp\n"
     "  ret\n"
     ".size fdf_switch, .-fdf_switch\n"

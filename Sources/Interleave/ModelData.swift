@@ -6,10 +6,12 @@ public final class Cell<Value> {
   private let name: String
   private var stored: Value
 
-  /// - Parameter name: how reports call it.
+  /// - Parameters:
+  ///   - value: which nobody else knows yet: making the cell counts as a write.
+  ///   - name: how reports call it.
   public init(_ value: Value, named name: String = "data") {
-    execution = Execution.ofThisThread
-    index = execution.memory.makeCell()
+    execution = Execution.ofThisThread.takeUnretainedValue()
+    index = execution.makeCell()
     self.name = name
     stored = value
   }
@@ -17,82 +19,95 @@ public final class Cell<Value> {
   /// The value; each access is checked.
   public var value: Value {
     get {
-      let (thread, me) = (execution.thread, execution.current)
-      if let racer = execution.memory.read(index, by: &thread.pointee, me) { race("read", racer) }
+      let racer = execution.memory.cells[index].read(
+        by: &execution.thread.pointee, execution.current)
+      execution.note("reads \(name)")
+      if let racer { race("read", racer) }
       return stored
     }
     set {
-      let (thread, me) = (execution.thread, execution.current)
-      if let racer = execution.memory.write(index, by: &thread.pointee, me) { race("write", racer) }
+      let racer = execution.memory.cells[index].write(
+        by: execution.thread.pointee, execution.current)
+      execution.note("writes \(name)")
+      if let racer { race("write", racer) }
       stored = newValue
     }
   }
 
   private func race(_ access: String, _ racer: Int) {
     execution.fail(
-      "data race: the \(access) of \(name) by \(execution.name(of: execution.current)) is not ordered "
-        + "with an access by \(execution.name(of: racer))")
+      "data race: nothing orders the \(access) of \(name) by "
+        + "\(execution.name(of: execution.current)) with an access by \(execution.name(of: racer))")
   }
 }
 
+// The second `update` is for closures that return nothing, and `Void` is not `Hashable`.
+// swift-format-ignore: AmbiguousTrailingClosureOverload
 /// What a scenario keeps count of, outside the memory model: who is inside, what has been closed.
-/// Every update is a point where another thread may run, takes effect at once for all, and orders nothing.
+/// Every update is a point where another thread may run, takes effect at once for all, and orders
+/// nothing.
 public final class Monitor<State: Hashable> {
   private unowned(unsafe) let execution: Execution
   private let location: UInt8
   private var state: State
 
-  /// - Parameter name: how traces call it.
+  /// - Parameters:
+  ///   - state: what it begins with.
+  ///   - name: how traces call it.
   public init(_ state: State, named name: String = "monitor") {
-    execution = Execution.ofThisThread
-    location = execution.memory.makeLocation(UInt64(truncatingIfNeeded: state.hashValue), name)
+    execution = Execution.ofThisThread.takeUnretainedValue()
+    location = execution.makeLocation(0, name)
     self.state = state
   }
 
-  /// What the state is, for the checks at the end.
-  public var current: State { state }
+  /// What the state is. In a thread that is an update that changes nothing.
+  public var current: State {
+    execution.current == Execution.outside ? state : update { $0 }
+  }
 
   /// Changes the state and returns what the change returns; by that alone the thread may decide.
   @discardableResult
   public func update<Result: Hashable>(_ change: (inout State) -> Result) -> Result {
-    execution.watchPoint(location)
+    execution.monitorStep(location)
     let result = change(&state)
-    execution.watched(
-      location, UInt64(truncatingIfNeeded: state.hashValue),
-      observed: UInt64(truncatingIfNeeded: result.hashValue))
+    publish(observed: execution.search.merges ? UInt64(bitPattern: Int64(result.hashValue)) : 0)
     return result
   }
 
   /// Changes the state.
   public func update(_ change: (inout State) -> Void) {
-    execution.watchPoint(location)
+    execution.monitorStep(location)
     change(&state)
-    execution.watched(location, UInt64(truncatingIfNeeded: state.hashValue), observed: 0)
+    publish(observed: 0)
+  }
+
+  private func publish(observed: UInt64) {
+    execution.note("finds \(execution.memory.name(location)): \(state)")
+    var fingerprint = Digest()
+    for salt in 0..<2 {
+      var hasher = Hasher()
+      hasher.combine(salt)
+      hasher.combine(state)
+      fingerprint.mix(UInt64(bitPattern: Int64(hasher.finalize())))
+    }
+    execution.monitorUpdated(location, fingerprint, observed: observed)
   }
 }
 
-/// Memory that a scenario allocates and frees by hand. Freed blocks are reused at once, lowest first.
+/// Memory that a scenario allocates and frees by hand. Freed blocks are reused at once, lowest
+/// first; all heaps of an execution are one.
 public final class Heap {
   private unowned(unsafe) let execution: Execution
 
   /// An empty one.
-  public init() { execution = Execution.ofThisThread }
+  public init() { execution = Execution.ofThisThread.takeUnretainedValue() }
 
   /// - Returns: the number of the block. A block that is live at the end is a leak.
-  public func allocate() -> Int {
-    let (thread, me) = (execution.thread, execution.current)
-    return execution.memory.allocate(by: &thread.pointee, me)
-  }
+  public func allocate() -> Int { execution.allocate() }
 
-  /// Reports a use after free, or one that the allocation is not ordered before.
-  public func use(_ block: Int) {
-    let (thread, me) = (execution.thread, execution.current)
-    if let error = execution.memory.use(block, by: &thread.pointee, me) { execution.fail(error) }
-  }
+  /// Reports a use after the block was freed, or one that the allocation is not ordered before.
+  public func use(_ block: Int) { execution.use(block) }
 
-  /// Reports a double free, or one that a use is not ordered before.
-  public func free(_ block: Int) {
-    let (thread, me) = (execution.thread, execution.current)
-    if let error = execution.memory.free(block, by: &thread.pointee, me) { execution.fail(error) }
-  }
+  /// Reports a block that is freed twice, and one that somebody may still be using.
+  public func free(_ block: Int) { execution.free(block) }
 }

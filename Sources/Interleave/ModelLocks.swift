@@ -9,21 +9,21 @@ public struct ModelMutex: ~Copyable, @unchecked Sendable {
 
   /// - Parameter name: how traces call it.
   public init(named name: String) {
-    execution = Execution.ofThisThread
-    location = execution.memory.makeLocation(0, name)
+    execution = Execution.ofThisThread.takeUnretainedValue()
+    location = execution.makeLocation(0, name)
   }
 
   /// Calls the body with the lock held.
   public borrowing func withLock<Result>(_ body: () -> Result) -> Result {
-    _ = execution.synchronise(location, .lock) { _ in 1 }
-    defer { _ = execution.synchronise(location, .unlock) { _ in 0 } }
+    execution.lock(location)
+    defer { execution.unlock(location) }
     return body()
   }
 
   /// - Returns: nil, without calling the body, if somebody holds the lock.
   public borrowing func withLockIfAvailable<Result>(_ body: () -> Result) -> Result? {
-    guard execution.synchronise(location, .tryLock, { _ in 1 }) == 0 else { return nil }
-    defer { _ = execution.synchronise(location, .unlock) { _ in 0 } }
+    guard execution.tryLock(location) else { return nil }
+    defer { execution.unlock(location) }
     return body()
   }
 }
@@ -38,13 +38,13 @@ public struct ModelParker: ~Copyable, @unchecked Sendable {
 
   /// - Parameter name: how traces call it.
   public init(named name: String) {
-    execution = Execution.ofThisThread
-    location = execution.memory.makeLocation(0, name)
+    execution = Execution.ofThisThread.takeUnretainedValue()
+    location = execution.makeLocation(0, name)
   }
 
   /// Waits for an `unpark`, or goes on at once if one has come since the last `park`.
-  public borrowing func park() { _ = execution.synchronise(location, .park) { _ in 0 } }
+  public borrowing func park() { execution.park(location) }
 
   /// Ends the present or the next `park`.
-  public borrowing func unpark() { _ = execution.synchronise(location, .unpark) { _ in 1 } }
+  public borrowing func unpark() { execution.unpark(location) }
 }

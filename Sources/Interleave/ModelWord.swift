@@ -2,9 +2,9 @@ public import FDAtomics
 
 /// An atomic word whose every operation is a point where another thread may run.
 ///
-/// It stands in for `HardwareWord`, so that production source that is generic over `AtomicWord` runs under
-/// the explorer unchanged. A weak compare-and-swap fails only where a strong one would: its caller loops
-/// anyway. Made and used inside a scenario only.
+/// It stands in for `HardwareWord`, so that production source that is generic over `AtomicWord`
+/// runs under the explorer unchanged. A weak compare-and-swap fails only where a strong one would:
+/// its caller loops anyway. Made and used inside a scenario only.
 public struct ModelWord: ~Copyable, AtomicWord, @unchecked Sendable {
   private unowned(unsafe) let execution: Execution
   private let location: UInt8
@@ -18,8 +18,8 @@ public struct ModelWord: ~Copyable, AtomicWord, @unchecked Sendable {
   public init(
     _ value: UInt64 = 0, named name: String, describe: ((UInt64) -> String)? = nil
   ) {
-    execution = Execution.ofThisThread
-    location = execution.memory.makeLocation(value, name)
+    execution = Execution.ofThisThread.takeUnretainedValue()
+    location = execution.makeLocation(value, name)
     if describe != nil { execution.memory.setName(location, name, describe) }
   }
 

@@ -1,43 +1,51 @@
-/// What a model thread is about to do next. Every operation is a point where another thread may run.
+/// What a model thread is about to do next. Every operation is a point where another thread may
+/// run.
 struct Operation: Equatable {
   enum Kind: UInt8 {
     /// The thread has not begun.
     case begin
     case load
     case store
-    /// Exchange, subtraction: a read-modify-write that always succeeds.
+    /// A store that goes into the thread's own buffer (total store order).
+    case buffer
+    /// Exchange, addition: a read-modify-write that always succeeds.
     case modify
     case compareExchange
-    /// A monitor's update, always sequentially consistent.
+    /// A monitor's update.
     case monitor
+    /// An allocation or a free.
+    case heap
     case lock
     case tryLock
     case unlock
     case park
     case unpark
-    /// A spin loop waits for some store of another thread.
+    /// A loop waits for a change of something that it has read.
     case spin
   }
 
+  static let nowhere: UInt8 = 255
+  /// Stands for the allocator, of which there is one.
+  static let allocator: UInt8 = 254
+
   var kind: Kind
-  /// The location, or 255 for none.
-  var location: UInt8 = 255
-  var ordering = Ordering.relaxed
+  var location = nowhere
 
   @inline(__always) var writes: Bool {
     switch kind {
-    case .store, .modify, .compareExchange, .monitor, .lock, .tryLock, .unlock, .park, .unpark: true
-    case .begin, .load, .spin: false
+    case .store, .modify, .compareExchange, .monitor, .heap: true
+    case .lock, .tryLock, .unlock, .park, .unpark: true
+    case .begin, .load, .buffer, .spin: false
     }
   }
 
-  /// Whether the order of the two makes a difference, to anybody.
+  /// Whether the order of the two makes a difference, to anybody. A spin has no location and is
+  /// looked at elsewhere.
+  ///
+  /// Sequentially consistent operations on different locations do not conflict: their one order is
+  /// not the order of execution (see `ConsistentOrder`).
   @inline(__always)
   func conflicts(with other: Operation) -> Bool {
-    // A spinning thread is woken by any store.
-    if kind == .spin || other.kind == .spin { return writes || other.writes }
-    // Sequentially consistent operations have one order among themselves.
-    if ordering == .sequentiallyConsistent && other.ordering == .sequentiallyConsistent { return true }
-    return location == other.location && location != 255 && (writes || other.writes)
+    location == other.location && location != Self.nowhere && (writes || other.writes)
   }
 }

@@ -1,17 +1,23 @@
 /// A depth-first search over every choice of an execution: which thread goes next, and, where the
 /// memory model leaves that open, which store a load reads and where a store comes.
 ///
-/// An execution cannot be copied, so the search repeats it: it replays the choices up to the last one that has an
-/// alternative and takes that. Three things cut it short, none of which loses a state:
+/// An execution cannot be copied, so the search repeats it: it replays the choices up to the last
+/// one that has an alternative and takes that. Three things cut it short, none of which loses a
+/// state:
 ///
-/// - A state that was met before is not explored again. A state is the shared memory and, for
-///   each thread, all that it has observed: a thread is deterministic in what it reads, so nothing on
+/// - A state that was met before is not explored again. A state is the shared memory and, for each
+///   thread, all that it has observed: a thread is deterministic in what it reads, so nothing on
 ///   its stack has to be looked at.
-/// - Sleep sets (Godefroid, 1996): after a thread's step has been explored, it is not taken next to a
-///   step of another thread that it does not conflict with, since the other order leads to the same state.
-///   With merging, a state remembers the sleep set that it was explored with, and what was asleep
-///   then and is awake now is explored when it is met again.
+/// - Sleep sets (Godefroid, 1996): after a thread's step has been explored, it is not taken next to
+///   a step of another thread that it does not conflict with, since the other order leads to the
+///   same state. A step stands for all the values that it may choose: those that two such steps may
+///   choose together do not depend on their order. With merging, a state remembers the sleep set
+///   that it was explored with, and what was asleep then and is awake now is explored when it is
+///   met again.
 /// - Threads of one symmetry class take their first step in their order.
+///
+/// A bound on preemptions and sleep sets do not go together, since the order that is left out may
+/// be the one with fewer preemptions: with a bound there are no sleep sets.
 struct Search {
   /// One choice that has been made, and its alternatives.
   private struct Frame {
@@ -25,54 +31,68 @@ struct Search {
     var sleep: UInt16 = 0
     /// What the choice was between: must be the same when it is replayed.
     var signature: UInt32
-    var preemptions: UInt16 = 0
   }
 
+  private enum Phase {
+    case exploring
+    /// Follows given choices, then the first of each.
+    case following([Int])
+    /// The rest of the execution is known, or too much: it runs on so that its fibers return.
+    case runningOut
+    /// It has gone wrong; its choices from here on are of no interest.
+    case ended
+  }
+
+  private var phase = Phase.exploring
   private var frames: [Frame] = []
   private var depth = 0
   private var sleep: UInt16 = 0
-  private var preemptions: UInt16 = 0
-  private var visited: [Digest: UInt16] = [:]
-  /// The execution's end is known: it runs on, unexplored, so that its fibers return.
-  private(set) var isRunningOut = false
+  /// The choices that the frames do not have.
+  private var tail: [Int] = []
+  private(set) var preemptions = 0
+  private var visited = VisitedStates()
 
-  let preemptionBound: Int?
+  private let preemptionBound: Int
   let merges: Bool
-  let prunes: Bool
-  let stateLimit: Int
+  private let prunes: Bool
+  private let stateLimit: Int
   private(set) var steps = 0
   private(set) var merged = 0
   private(set) var hitStateLimit = false
-  private(set) var isNondeterministic = false
+  /// A replay met another state than the one whose choices it repeats.
+  private(set) var hasDiverged = false
 
   init(options: Explorer.Options) {
-    preemptionBound = options.preemptions
+    preemptionBound = options.preemptions ?? .max
     merges = options.mergesStates
-    prunes = options.prunesIndependent
+    prunes = options.prunesIndependent && options.preemptions == nil
     stateLimit = options.stateLimit
   }
 
+  func deallocate() { visited.deallocate() }
+
   var states: Int { visited.count }
 
-  /// The choices of the execution that ran last, as far as they were explored.
-  var choices: [Int] { frames.map { Int($0.choice) } }
-
-  /// Follows these choices in the next execution, then the first of each.
-  mutating func follow(_ choices: [Int]) {
-    replayed = choices
-    frames = []
-  }
-
-  private var replayed: [Int] = []
+  /// The choices of the execution that ran last, until it ended or went wrong.
+  var choices: [Int] { frames[..<min(depth, frames.count)].map { Int($0.choice) } + tail }
 
   mutating func beginExecution() {
     depth = 0
     sleep = 0
     preemptions = 0
-    isRunningOut = false
+    if !tail.isEmpty { tail.removeAll(keepingCapacity: true) }
+    if case .following = phase { return }
+    phase = .exploring
   }
 
-  mutating func cut() { isRunningOut = true }
+  /// Makes the next executions follow these choices.
+  mutating func follow(_ choices: [Int]) {
+    frames = []
+    phase = .following(choices)
+  }
+
+  /// The execution has gone wrong.
+  mutating func end() { phase = .ended }
 
   /// Moves on to the next execution.
   ///
@@ -97,108 +117,137 @@ struct Search {
     return false
   }
 
-  // MARK: Choices
+  // MARK: Choosing a value
 
   /// Which of `count` values comes about.
+  ///
+  /// - Parameter salt: tells choices apart, to find scenarios that are not deterministic.
   @inline(__always)
-  mutating func chooseValue(_ count: Int, _ signature: UInt32) -> Int {
-    if count <= 1 || isRunningOut { return 0 }
-    defer { depth += 1 }
-    if depth < frames.count {
-      check(frames[depth], signature, isValue: true)
-      return min(Int(frames[depth].choice), count - 1)
+  mutating func chooseValue(_ count: Int, _ salt: UInt32) -> Int {
+    count <= 1 ? 0 : chooseAmong(count, salt)
+  }
+
+  private mutating func chooseAmong(_ count: Int, _ salt: UInt32) -> Int {
+    switch phase {
+    case .exploring:
+      if depth == frames.count {
+        frames.append(Frame(isValue: true, choice: 0, count: UInt16(count), signature: salt))
+      } else if !frames[depth].isValue || frames[depth].count != count
+        || frames[depth].signature != salt
+      {
+        hasDiverged = true
+        phase = .ended
+        return 0
+      }
+      depth += 1
+      return Int(frames[depth - 1].choice)
+    case .following(let choices):
+      return noteTail(tail.count < choices.count ? min(choices[tail.count], count - 1) : 0)
+    case .runningOut: return noteTail(0)
+    case .ended: return 0
     }
-    let choice = depth < replayed.count ? min(replayed[depth], count - 1) : 0
-    frames.append(
-      Frame(isValue: true, choice: UInt16(choice), count: UInt16(count), signature: signature))
+  }
+
+  private mutating func noteTail(_ choice: Int) -> Int {
+    tail.append(choice)
     return choice
   }
+
+  // MARK: Choosing an action
 
   /// Which of the enabled actions is taken next.
   ///
   /// - Parameters:
   ///   - enabled: bits 0 to 7 are steps of threads, 8 to 15 flushes of their store buffers.
-  ///   - allowed: those of them that symmetry leaves.
-  ///   - current: the action taken last.
+  ///   - interrupted: the thread whose step was the last, if it is enabled; another thread's step
+  ///     would be a preemption.
   ///   - execution: tells what the actions are, and the state's digest.
   mutating func chooseAction(
-    enabled: UInt16, allowed: UInt16, current: Int, _ execution: Execution
+    enabled: UInt16, interrupted: UInt16, _ execution: Execution
   ) -> Int {
     steps += 1
-    if isRunningOut { return fallback(enabled, current) }
-    let signature = execution.signature(of: enabled)
-    if depth == frames.count {
-      guard push(enabled, allowed, current, signature, execution) else {
-        isRunningOut = true
-        return fallback(enabled, current)
+    let first = interrupted != 0 ? interrupted : enabled
+    var choice = first.trailingZeroBitCount
+    switch phase {
+    case .exploring:
+      guard enterFrame(enabled, interrupted, execution) else {
+        if case .exploring = phase { phase = .runningOut }
+        return noteTail(choice)
       }
-    } else {
-      check(frames[depth], signature, isValue: false)
-    }
-    let frame = frames[depth]
-    let choice = Int(frame.choice)
-    depth += 1
-    sleep = 0
-    if prunes {
-      var others = (frame.sleep | frame.explored) & ~(1 << frame.choice)
-      while others != 0 {
-        let other = others.trailingZeroBitCount
-        others &= others - 1
-        if !execution.conflict(other, choice) { sleep |= 1 << UInt16(other) }
+      choice = Int(frames[depth].choice)
+      // Where a later frame exists, it knows what was asleep; one of a value may lie between.
+      if prunes && depth + 2 >= frames.count { fallAsleep(frames[depth], execution) }
+      depth += 1
+    case .following(let choices):
+      if tail.count < choices.count { choice = choices[tail.count] }
+      guard 0..<16 ~= choice, enabled & 1 << UInt16(choice) != 0 else {
+        hasDiverged = true
+        phase = .ended
+        return first.trailingZeroBitCount
       }
+      tail.append(choice)
+    case .runningOut: tail.append(choice)
+    case .ended: return choice
     }
-    preemptions = frame.preemptions
-    if choice != current && current >= 0 && enabled & 1 << UInt16(current) != 0 { preemptions += 1 }
+    if choice < 8 && interrupted != 0 && interrupted != 1 << UInt16(choice) { preemptions += 1 }
     return choice
   }
 
-  private mutating func push(
-    _ enabled: UInt16, _ allowed: UInt16, _ current: Int, _ signature: UInt32,
-    _ execution: Execution
-  ) -> Bool {
-    var candidates = allowed & ~sleep
-    var sleepHere = sleep
-    if let preemptionBound, preemptions >= preemptionBound, current >= 0,
-      enabled & 1 << UInt16(current) != 0
-    {
-      candidates &= 1 << UInt16(current)
+  /// What is asleep after the frame's choice: what need not be explored before it, and does not
+  /// conflict with it.
+  private mutating func fallAsleep(_ frame: Frame, _ execution: Execution) {
+    sleep = 0
+    var others = (frame.sleep | frame.explored) & ~(1 &<< frame.choice)
+    while others != 0 {
+      let other = others.trailingZeroBitCount
+      others &= others &- 1
+      if !execution.conflict(other, Int(frame.choice)) { sleep |= 1 &<< UInt16(other) }
     }
+  }
+
+  /// Makes `frames[depth]` the frame of this choice: the one that is there, or a new one.
+  ///
+  /// - Returns: false if nothing is to be explored from here.
+  private mutating func enterFrame(
+    _ enabled: UInt16, _ interrupted: UInt16, _ execution: Execution
+  ) -> Bool {
+    let signature = execution.signature(of: enabled)
+    if depth < frames.count {
+      guard !frames[depth].isValue && frames[depth].signature == signature else {
+        hasDiverged = true
+        phase = .ended
+        return false
+      }
+      return true
+    }
+    var candidates = enabled & ~sleep
+    var sleepHere = sleep
+    if preemptions >= preemptionBound && interrupted != 0 { candidates &= interrupted | 0xFF00 }
     if merges {
       var digest = execution.digest()
-      if preemptionBound != nil { digest.mix(UInt64(preemptions) << 8 | UInt64(current & 0xFF)) }
+      if preemptionBound != .max {
+        digest.mix(UInt64(preemptions) << 16 | UInt64(interrupted))
+      }
       if let earlier = visited[digest] {
-        let awakened = earlier & ~sleep
-        guard awakened != 0 else {
+        // Met before: only what was asleep then and is not now.
+        candidates &= earlier
+        guard candidates != 0 else {
           merged += 1
           return false
         }
-        candidates &= awakened
         sleepHere = sleep & earlier
-        visited[digest] = sleepHere
-      } else {
-        if visited.count >= stateLimit {
-          hitStateLimit = true
-          return false
-        }
-        visited[digest] = sleep
+      } else if visited.count >= stateLimit {
+        hitStateLimit = true
+        return false
       }
+      visited.note(digest, sleepHere)
     }
     guard candidates != 0 else { return false }
-    var choice = candidates.trailingZeroBitCount
-    if current >= 0 && candidates & 1 << UInt16(current) != 0 { choice = current }
-    if depth < replayed.count { choice = replayed[depth] }
+    let preferred = candidates & interrupted != 0 ? interrupted : candidates
     frames.append(
       Frame(
-        isValue: false, choice: UInt16(choice), candidates: candidates, sleep: sleepHere,
-        signature: signature, preemptions: preemptions))
+        isValue: false, choice: UInt16(preferred.trailingZeroBitCount), candidates: candidates,
+        sleep: sleepHere, signature: signature))
     return true
-  }
-
-  private func fallback(_ enabled: UInt16, _ current: Int) -> Int {
-    current >= 0 && enabled & 1 << UInt16(current) != 0 ? current : enabled.trailingZeroBitCount
-  }
-
-  private mutating func check(_ frame: Frame, _ signature: UInt32, isValue: Bool) {
-    if frame.signature != signature || frame.isValue != isValue { isNondeterministic = true }
   }
 }

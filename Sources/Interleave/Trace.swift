@@ -1,35 +1,35 @@
 /// The story of one execution, thread by thread and step by step.
 struct Trace {
-  private(set) var lines: [String] = []
-  private let names: [String]
-  private let width: Int
+  private var steps: [(name: String, text: String)] = []
+  /// The threads are done; what comes now are the checks.
+  var isAtEnd = false
 
-  init(names: [String]) {
-    self.names = names
-    width = names.map(\.count).max() ?? 0
+  /// The steps, with the names of the threads in one column.
+  var lines: [String] {
+    let width = steps.map(\.name.count).max() ?? 0
+    return steps.map {
+      $0.name + String(repeating: " ", count: width - $0.name.count + 2) + $0.text
+    }
   }
 
-  mutating func note(_ text: String, by thread: Int) {
-    let name = thread < names.count ? names[thread] : "end"
-    let padding = String(repeating: " ", count: max(0, width - name.count))
-    lines.append("\(name)\(padding)  \(text)")
+  mutating func note(_ text: String, by name: String) { steps.append((name, text)) }
+}
+
+extension Execution {
+  /// Adds a line to the story. If there is none, nothing is computed.
+  @inline(__always)
+  func note(_ text: @autoclosure () -> String) {
+    if trace != nil { note(by: current, text()) }
   }
 
-  mutating func note(
-    _ verb: String, _ location: UInt8, _ value: UInt64, _ ordering: Ordering, from source: String?,
-    by thread: Int, _ memory: borrowing Memory
-  ) {
-    note(
-      "\(verb) \(memory.name(location)): \(memory.describe(value, at: location)) (\(ordering)"
-        + (source.map { ", from \($0)" } ?? "") + ")", by: thread)
+  func note(by index: Int, _ text: String) {
+    let name =
+      index != Self.outside ? name(of: index) : trace?.isAtEnd == true ? "at the end" : "set-up"
+    trace?.note(text, by: name)
   }
 
-  mutating func note(
-    _ verb: String, _ location: UInt8, _ value: UInt64, to other: UInt64, _ ordering: Ordering,
-    by thread: Int, _ memory: borrowing Memory
-  ) {
-    note(
-      "\(verb) \(memory.name(location)): \(memory.describe(value, at: location)) "
-        + "→ \(memory.describe(other, at: location)) (\(ordering))", by: thread)
+  /// A word and a value of it, in words.
+  func describe(_ location: UInt8, _ value: UInt64) -> String {
+    "\(memory.name(location)): \(memory.describe(value, at: location))"
   }
 }

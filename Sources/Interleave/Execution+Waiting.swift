@@ -1,0 +1,158 @@
+// Operations that are no atomic ones: waiting, locks and the like, and what a scenario keeps count
+// of.
+
+extension Execution {
+  // MARK: Loops that wait for a change
+
+  /// Sleeps until another thread has changed something that this one has read since it last spun.
+  ///
+  /// In C11 a load may return an old value again and again, but not for ever: a thread that spins
+  /// although nothing has changed looks again if there was something newer to read, and then reads
+  /// the newest.
+  func spin() {
+    guard current != Self.outside else { return }
+    step(.spin, Operation.nowhere)
+    thread.pointee.history.mix(0x5B1)
+    if !thread.pointee.isStirred && model == .c11 {
+      for location in 0..<UInt8(memory.count) where thread.pointee.watches(location) {
+        thread.pointee.view[location] = memory.storeCount(location) - 1
+      }
+    }
+    note("looks again")
+    thread.pointee.isStirred = false
+    thread.pointee.watched = 0
+  }
+
+  /// Whether something newer, and other, than what the thread has read last can be read.
+  func hasNews(_ thread: UnsafeMutablePointer<ModelThread>) -> Bool {
+    guard model == .c11 else { return false }
+    return (0..<UInt8(memory.count)).contains { location in
+      guard thread.pointee.watches(location) else { return false }
+      let seen = thread.pointee.view[location]
+      let value = memory.store(location, seen).pointee.value
+      return (seen..<memory.storeCount(location)).contains {
+        memory.store(location, $0).pointee.value != value
+      }
+    }
+  }
+
+  /// The latest store to the location has got another value.
+  @inline(__always)
+  func stir(_ location: UInt8, by writer: Int) {
+    for index in 0..<threadCount where index != writer && threads[index].watches(location) {
+      threads[index].isStirred = true
+    }
+  }
+
+  /// A store with that value takes that place in the modification order.
+  func stir(_ location: UInt8, by writer: Int, value: UInt64, at place: Int) {
+    for index in 0..<threadCount where index != writer && threads[index].watches(location) {
+      let seen = threads[index].view[location]
+      if place > seen && memory.store(location, seen).pointee.value != value {
+        threads[index].isStirred = true
+      }
+    }
+  }
+
+  // MARK: Locks and parkers, whose operations take effect in the order of their execution
+
+  func lock(_ location: UInt8) {
+    step(.lock, location)
+    synchronise(location, 1, .acquiring, "locks")
+  }
+
+  func tryLock(_ location: UInt8) -> Bool {
+    step(.tryLock, location)
+    guard memory.latest(location).pointee.value == 0 else {
+      // A try that fails orders nothing.
+      noteRead(location, 1)
+      note("finds \(memory.name(location)) locked")
+      return false
+    }
+    synchronise(location, 1, .acquiring, "locks")
+    return true
+  }
+
+  func unlock(_ location: UInt8) {
+    step(.unlock, location)
+    synchronise(location, 0, .releasing, "unlocks")
+  }
+
+  func park(_ location: UInt8) {
+    step(.park, location)
+    synchronise(location, 0, .acquiring, "is woken by")
+  }
+
+  func unpark(_ location: UInt8) {
+    step(.unpark, location)
+    synchronise(location, 1, .releasing, "wakes")
+  }
+
+  /// A read-modify-write of the latest value.
+  private func synchronise(
+    _ location: UInt8, _ value: UInt64, _ ordering: Ordering, _ verb: String
+  ) {
+    checkMade(location)
+    let found = memory.latest(location)
+    note("\(verb) \(memory.name(location))")
+    if ordering.acquires { acquire(found) }
+    noteRead(location, found.pointee.value)
+    replace(location, makeStore(value, ordering, continuing: found), by: current)
+  }
+
+  // MARK: Monitors
+
+  /// The turn of an update has come when this returns.
+  func monitorStep(_ location: UInt8) { step(.monitor, location) }
+
+  /// The update has made the state one with that fingerprint, and told the thread something with
+  /// this hash. It orders nothing.
+  func monitorUpdated(_ location: UInt8, _ state: Digest, observed: UInt64) {
+    noteRead(location, observed)
+    memory.setFingerprint(location, state.low)
+    replace(location, Store(value: state.high), by: current)
+  }
+
+  // MARK: The heap
+
+  /// The lowest block that is free, as an allocator that reuses memory at once would return it.
+  func allocate() -> Int {
+    step(.heap, Operation.allocator)
+    let block: Int
+    if let free = memory.blocks.firstIndex(where: { !$0.isLive }) {
+      block = free
+      memory.blocks[block].allocate(by: &thread.pointee, current)
+    } else {
+      block = memory.blocks.count
+      memory.blocks.append(BlockState(by: thread.pointee, current))
+    }
+    thread.pointee.history.mix(UInt64(block))
+    note("allocates block \(block)")
+    return block
+  }
+
+  func use(_ block: Int) {
+    guard block < memory.blocks.count, memory.blocks[block].isLive else {
+      return fail("\(name(of: current)) uses block \(block) after it was freed")
+    }
+    note("uses block \(block)")
+    if let racer = memory.blocks[block].cell.read(by: &thread.pointee, current) {
+      fail(
+        "\(name(of: current)) uses block \(block), which \(name(of: racer)) has allocated, and "
+          + "nothing orders that after the allocation")
+    }
+  }
+
+  func free(_ block: Int) {
+    step(.heap, Operation.allocator)
+    thread.pointee.history.mix(UInt64(block))
+    note("frees block \(block)")
+    guard block < memory.blocks.count, memory.blocks[block].isLive else {
+      return fail("\(name(of: current)) frees block \(block) a second time")
+    }
+    if let racer = memory.blocks[block].free(by: &thread.pointee, current) {
+      fail(
+        "\(name(of: current)) frees block \(block) while \(name(of: racer)) may be using it")
+    }
+  }
+}

@@ -1,0 +1,63 @@
+/// What a scenario consists of, filled in by its body at the start of each execution.
+public final class Setup {
+  struct Thread {
+    let name: String
+    let symmetry: Int
+    let body: () -> Void
+  }
+
+  private unowned(unsafe) let execution: Execution
+  private(set) var threads: [Thread] = []
+  private(set) var checks: [() -> Void] = []
+
+  init(execution: Execution) { self.execution = execution }
+
+  func reset() {
+    threads.removeAll(keepingCapacity: true)
+    checks.removeAll(keepingCapacity: true)
+  }
+
+  /// Adds a thread; at most seven.
+  ///
+  /// - Parameters:
+  ///   - name: how traces call it.
+  ///   - symmetry: threads with the same number, other than 0, have the same body and touch nothing
+  ///     by which they differ; only one of their orders is explored.
+  ///   - body: synchronous; what it does is determined by what it reads from model types.
+  public func thread(_ name: String, symmetry: Int = 0, _ body: @escaping () -> Void) {
+    precondition(
+      threads.count < Execution.maximumThreads,
+      "a scenario has at most \(Execution.maximumThreads) threads")
+    threads.append(Thread(name: name, symmetry: symmetry, body: body))
+  }
+
+  /// Adds a check of what all threads have left behind when they are done. What it reads is the
+  /// newest, and ordered after all that they did.
+  public func finally(_ check: @escaping () -> Void) { checks.append(check) }
+
+  /// A violation unless the condition holds. From a thread or a check.
+  public func require(_ condition: Bool, _ message: @autoclosure () -> String) {
+    if !condition { execution.fail(message()) }
+  }
+
+  /// Adds a line to the story of a violation. From a thread or a check.
+  public func note(_ text: @autoclosure () -> String) {
+    execution.note(text())
+  }
+
+  /// Waits until another thread has changed something that this one has read since it last spun:
+  /// a word, a lock, a monitor. Belongs into every loop that waits for a change, so that the loop
+  /// ends. A thread that nobody wakes any more is part of a deadlock.
+  public func spin() { execution.spin() }
+
+  /// Names a word that production code has made, by the order of making, counted from 0.
+  ///
+  /// - Parameters:
+  ///   - word: the number among all words, locks, parkers and monitors of the execution.
+  ///   - name: how traces call it.
+  ///   - describe: how traces write its values.
+  public func name(_ word: Int, _ name: String, describe: ((UInt64) -> String)? = nil) {
+    precondition(word < execution.memory.count, "no word with the number \(word) has been made")
+    execution.memory.setName(UInt8(word), name, describe)
+  }
+}
