@@ -26,20 +26,30 @@ struct AxiomaticModel {
   /// Who is related to whom: row `a` has bit `b`.
   private typealias Relation = [UInt32]
 
-  private var events: [Event] = []
-  private var before: Relation
-  private var found: Program.Outcomes = []
+  /// Stands for plain data, which has no modification order.
+  private static let plain = -1
 
-  static func outcomes(_ program: Program) -> Program.Outcomes {
+  private let words: Int
+  private var events: [Event] = []
+  private var before: Relation = []
+  /// Pairs of the numbers of two events, of which one is a plain access and the other a plain
+  /// write, of two threads.
+  private var conflicts: [(Int, Int)] = []
+  private var found: Program.Outcomes = []
+  private var hasRace = false
+
+  /// What executions of the program can leave behind, and whether one has a data race.
+  static func outcomes(_ program: Program) -> (outcomes: Program.Outcomes, hasRace: Bool) {
     var model = AxiomaticModel(program)
     var sources = [Int](repeating: -1, count: model.events.count)
     model.chooseSources(from: 0, &sources)
-    return model.found
+    return (model.found, model.hasRace)
   }
 
   /// The first events are the initial values.
   private init(_ program: Program) {
-    for word in 0..<Program.words {
+    words = program.words
+    for word in 0..<words {
       events.append(Event(thread: -1, word: word, ordering: .relaxed, value: 0))
     }
     for (thread, steps) in program.threads.enumerated() {
@@ -57,7 +67,10 @@ struct AxiomaticModel {
             Event(
               thread: thread, word: word, ordering: ordering, reads: true, value: desired,
               expected: expected))
-        default: fatalError("the rules are about atomic operations")
+        case .read: events.append(Event(thread: thread, word: Self.plain, ordering: .relaxed))
+        case .write:
+          events.append(Event(thread: thread, word: Self.plain, ordering: .relaxed, value: 1))
+        default: fatalError("the rules are about operations on words and plain data")
         }
       }
     }
@@ -66,6 +79,10 @@ struct AxiomaticModel {
       for b in events.indices where a < b {
         if events[a].thread == -1 ? events[b].thread != -1 : events[a].thread == events[b].thread {
           before[a] |= 1 << UInt32(b)
+        } else if events[a].word == Self.plain && events[b].word == Self.plain
+          && (events[a].value != nil || events[b].value != nil)
+        {
+          conflicts.append((a, b))
         }
       }
     }
@@ -102,9 +119,10 @@ struct AxiomaticModel {
       causes[sources[index]] |= 1 << UInt32(index)
     }
     guard Self.isAcyclic(Self.closure(causes)) else { return }
-    var orders: [[Int]] = Array(repeating: [], count: Program.words)
+    var orders: [[Int]] = Array(repeating: [], count: words)
     resolved.chooseOrder(of: 0, sources, resolved.happensBefore(sources), &orders)
     found.formUnion(resolved.found)
+    hasRace = hasRace || resolved.hasRace
   }
 
   private func happensBefore(_ sources: [Int]) -> Relation {
@@ -126,7 +144,7 @@ struct AxiomaticModel {
   private mutating func chooseOrder(
     of word: Int, _ sources: [Int], _ happens: Relation, _ orders: inout [[Int]]
   ) {
-    guard word < Program.words else { return check(sources, happens, orders) }
+    guard word < words else { return check(sources, happens, orders) }
     let stores = events.indices.filter {
       events[$0].word == word && events[$0].value != nil && events[$0].thread != -1
     }
@@ -174,6 +192,10 @@ struct AxiomaticModel {
 
   private mutating func check(_ sources: [Int], _ happens: Relation, _ orders: [[Int]]) {
     guard hasTotalOrder(sources, happens, orders) else { return }
+    for (a, b) in conflicts
+    where happens[a] & 1 << UInt32(b) == 0 && happens[b] & 1 << UInt32(a) == 0 {
+      hasRace = true
+    }
     found.insert(
       events.indices.filter { events[$0].reads }.map { events[sources[$0]].value ?? .max }
         + orders.map { events[$0[$0.count - 1]].value ?? .max })
@@ -195,9 +217,9 @@ struct AxiomaticModel {
     return Self.isAcyclic(Self.closure(forced))
   }
 
-  /// Sequenced before, or sequenced before something that happens before something that is sequenced
-  /// before it. (That a sequentially consistent store is read by such a load is a coherence order
-  /// too.)
+  /// Sequenced before, or sequenced before something that happens before something that is
+  /// sequenced before it. (That a sequentially consistent store is read by such a load is a
+  /// coherence order too.)
   private func stronglyHappens(_ a: Int, before d: Int, _ happens: Relation) -> Bool {
     if before[a] & 1 << UInt32(d) != 0 { return true }
     return events.indices.contains { b in

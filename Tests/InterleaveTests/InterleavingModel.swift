@@ -5,7 +5,7 @@ import Interleave
 struct InterleavingModel {
   private struct State: Hashable {
     var next: [Int]
-    var words = [UInt64](repeating: 0, count: Program.words)
+    var words: [UInt64]
     var buffers: [[[UInt64]]]
     var observed: [[UInt64]]
   }
@@ -21,7 +21,9 @@ struct InterleavingModel {
     let threads = program.threads.count
     reference.explore(
       State(
-        next: Array(repeating: 0, count: threads), buffers: Array(repeating: [], count: threads),
+        next: Array(repeating: 0, count: threads),
+        words: Array(repeating: 0, count: program.words),
+        buffers: Array(repeating: [], count: threads),
         observed: Array(repeating: [], count: threads)))
     return reference.found
   }
