@@ -65,7 +65,7 @@ extension PollerTests {
             }
           }
           if poller.delete(handle) { wins.add() }
-          #expect(await eventually { answers.value == 4 })
+          try #require(await eventually { answers.value == 4 })
           #expect(wins.value == 1)
           #expect(await probe.isClosedOnce())
           pair.far.closeForGood()
@@ -164,7 +164,7 @@ extension PollerTests {
           // Never drained: all three loops go in and out as fast as they can.
           let probe = Probe { _, _ in }
           let handle = try poller.insert(event, handler: probe, on: .loops(poller.loops))
-          #expect(await eventually { probe.calls > round % 7 })
+          try #require(await eventually { probe.calls > round % 7 })
           #expect(poller.delete(handle))
           #expect(await probe.isClosedOnce())
           #expect(probe.retirements == 1)

@@ -32,7 +32,7 @@ extension PollerTests {
         await loop.settle()
         for round in 1...5 {
           pair.far.put()
-          #expect(await eventually { second.calls == round })
+          try #require(await eventually { second.calls == round })
         }
         #expect(first.calls == 0)
         #expect(loop.counters[.eventsStale] == 0 && loop.counters[.kernelPollerRebuilds] == 0)
@@ -95,7 +95,7 @@ extension PollerTests {
         #expect(await always { loop.counters[.ticks] == ticks })
         for round in 1...5 {
           survivor.far.put()
-          #expect(await eventually { survivorProbe.calls == round })
+          try #require(await eventually { survivorProbe.calls == round })
         }
         idle.far.put()
         #expect(await always { idleProbe.calls == 0 })

@@ -36,7 +36,7 @@ extension PollerTests {
             pipe.reader, handler: probe, on: .loops(poller.loops), options: .exclusive)
           for loop in poller.loops { await loop.settle() }
           pipe.writer.put()
-          #expect(await eventually { received.value == 1 })
+          try #require(await eventually { received.value == 1 })
           #expect(poller.snapshot().total[.pokes] >= 1)
         }
         #expect(await probe.isClosedOnce())
@@ -59,7 +59,7 @@ extension PollerTests {
         let before = poller.snapshot().total[.events]
         for round in 1...50 {
           pipe.writer.put()
-          #expect(await eventually { probe.calls >= round })
+          try #require(await eventually { probe.calls >= round })
         }
         // Eight for each if all were woken.
         #expect(poller.snapshot().total[.events] - before < 200)
@@ -135,7 +135,7 @@ extension PollerTests {
           pipe.reader, handler: probe, on: .loops(poller.loops), options: .exclusive)
         for round in 1...500 {
           pipe.writer.put()
-          #expect(await eventually { received.value == round })
+          try #require(await eventually { received.value == round })
         }
       }
       #expect(await probe.isClosedOnce())

@@ -18,7 +18,7 @@ extension PollerTests {
         try poller.insert(pair.near, handler: probe, on: .loop(poller.loops[index]))
         for round in 1...5 {
           pair.far.put()
-          #expect(await eventually { probe.calls == round })
+          try #require(await eventually { probe.calls == round })
         }
         #expect(probe.callers.allSatisfy { $0 == index })
         #expect(probe.readiness.allSatisfy { $0.mayRead })

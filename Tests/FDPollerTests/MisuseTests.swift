@@ -198,7 +198,7 @@ extension PollerTests {
         #expect(handle.fd == 0 && handle.generation.rawValue == 0)
         for round in 1...20 {
           pair.far.put()
-          #expect(await eventually { received.value == round })
+          try #require(await eventually { received.value == round })
         }
         for loop in poller.loops {
           await loop.settle()

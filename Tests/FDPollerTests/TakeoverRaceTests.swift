@@ -28,7 +28,7 @@ extension PollerTests {
         let before = [a, c].map { $0.counters[.events] }
         for round in 1...20 {
           pair.far.put()
-          #expect(await eventually { probe.calls == round })
+          try #require(await eventually { probe.calls == round })
         }
         #expect(probe.callers.allSatisfy { $0 == b.index })
         #expect([a, c].map { $0.counters[.events] } == before)
@@ -52,7 +52,7 @@ extension PollerTests {
         let (events, sleeps) = (owner.counters[.events], owner.counters[.sleeps])
         for round in 1...50 {
           pair.far.put()
-          #expect(await eventually { probe.calls == round })
+          try #require(await eventually { probe.calls == round })
         }
         #expect(owner.counters[.events] == events)
         #expect(owner.counters[.sleeps] == sleeps)
@@ -86,7 +86,7 @@ extension PollerTests {
         let events = b.counters[.events]
         for round in 1...10 {
           pair.far.put()
-          #expect(await eventually { probe.calls == round })
+          try #require(await eventually { probe.calls == round })
         }
         #expect(probe.callers.allSatisfy { $0 == a.index })
         #expect(b.counters[.events] == events)
