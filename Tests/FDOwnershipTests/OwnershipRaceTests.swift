@@ -113,7 +113,7 @@ private final class Race: Sendable {
   let seed: UInt64
   let complaints = Complaints()
   private let lanes: [RaceLane]
-  private let total = Mutex(Meetings())
+  private let total = Guarded(Meetings())
 
   init(_ mix: Mix, seed: UInt64) {
     self.mix = mix
@@ -189,7 +189,7 @@ private final class Race: Sendable {
 
 /// What went wrong in a race, in words.
 final class Complaints: Sendable {
-  private let texts = Mutex<[String]>([])
+  private let texts = Guarded<[String]>([])
 
   func add(_ text: String) { texts.withLock { $0.append(text) } }
 
@@ -237,7 +237,7 @@ struct OwnershipRaceTests {
     // Three threads in each of two groups, with the same bits; few numbers, so that they meet.
     let bits = [1, 2].flatMap { group in (0..<3).map { ThreadBit(group: group, index: $0) } }
     let lanes = (0..<3).map { _ in RaceLane(hasOneDeleter: false) }
-    let total = Mutex(Meetings())
+    let total = Guarded(Meetings())
     await Crew.run(bits.count) { number in
       var racer = Racer(number: number, bit: bits[number], seed: seed)
       for _ in 0..<10_000 {
