@@ -217,7 +217,8 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
     phase = .closed
     closeReason = reason
     deadlines.cancel(on: loop)
-    loop.delete(handle)
+    // Another thread may have deleted it just before, and was told so.
+    if !loop.delete(handle) { closeReason = .deleted }
   }
 
   /// Both directions are finished: there is nothing left to do.

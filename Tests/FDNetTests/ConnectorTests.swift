@@ -221,6 +221,8 @@ struct ConnectorTests {
     let outcome = Outcome()
     let listener = try RawListener(.loopback(port: 0))
     let recorder = Recorder()
+    // The stop closes it, and not its peer's end.
+    var link: Link?
     try await withPoller(threads: 1) { poller in
       let loop = poller.loops[0]
       recorder.onClosed = { [unowned loop] _, _ in
@@ -228,8 +230,9 @@ struct ConnectorTests {
           to: listener.address, on: loop, deadline: nil, settings: ConnectionSettings(),
           outcome.note)
       }
-      _ = try await Link(on: loop, recorder)
+      link = try await Link(on: loop, recorder)
     }
+    link?.peer.close()
     #expect(recorder.isClosed)
     #expect(outcome.error?.cause == .poller(.notRunning))
     #expect(outcome.all.count == 1)
