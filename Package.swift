@@ -75,10 +75,14 @@ let package = Package(
         .product(name: "SystemPackage", package: "swift-system"),
       ],
       path: "Stress/StressKit", swiftSettings: dialect),
+    .target(
+      name: "ProofKit",
+      dependencies: ["FDAtomics", "FDNet", "FDOwnership", "FDPoller", "Interleave"],
+      path: "Stress/ProofKit", swiftSettings: dialect),
     .executableTarget(
       name: "fdstress",
       dependencies: [
-        "CShims", "StressKit",
+        "CShims", "Interleave", "ProofKit", "StressKit",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Stress/fdstress", swiftSettings: dialect),

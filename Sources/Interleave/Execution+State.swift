@@ -17,6 +17,13 @@ extension Execution {
     return memory.cells.count - 1
   }
 
+  /// See `Setup.forget(allBut:line:)`.
+  func forget(allBut rest: UInt64, at line: UInt64) {
+    thread.pointee.history = Digest()
+    thread.pointee.history.mix(rest)
+    thread.pointee.history.mix(line)
+  }
+
   /// A short fingerprint of where the execution stands, to find scenarios that are not
   /// deterministic: it must be the same whenever the same choices have been made.
   @inline(__always)

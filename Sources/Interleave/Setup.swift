@@ -50,6 +50,17 @@ public final class Setup {
   /// ends. A thread that nobody wakes any more is part of a deadlock.
   public func spin() { execution.spin() }
 
+  /// Declares that of all that the calling thread has observed so far only this matters from here
+  /// on: states that differ in the rest are explored once. A lie here makes the result worthless.
+  ///
+  /// - Parameters:
+  ///   - rest: what the thread still knows.
+  ///   - line: tells places apart; a thread that comes to the same one again has to make the
+  ///     difference part of `rest`.
+  public func forget(allBut rest: UInt64 = 0, line: UInt = #line) {
+    execution.forget(allBut: rest, at: UInt64(line))
+  }
+
   /// Names a word that production code has made, by the order of making, counted from 0.
   ///
   /// - Parameters:

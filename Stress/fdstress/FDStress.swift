@@ -8,7 +8,7 @@ struct FDStress: ParsableCommand {
     discussion: """
       Exit codes: 0 every ledger balances, 1 one does not, 2 usage, 4 something does not go on.
       """,
-    subcommands: [List.self, Run.self])
+    subcommands: [List.self, Run.self, Explore.self])
 }
 
 struct List: ParsableCommand {

@@ -1,0 +1,54 @@
+import FDOwnership
+import Interleave
+
+/// A descriptor and a few threads that each do one thing to it.
+struct CustodyScenario: Sendable {
+  let roles: [Role]
+  /// Whether several threads may be inside at once, as with a listener.
+  let isShared: Bool
+  /// The threads' places in the word's masks.
+  let bits: [ThreadBit]
+  /// Who may enter the incarnation that is there from the start: the first thread that has an event
+  /// for it, or all of them.
+  let owners: ThreadMask
+
+  init(_ roles: [Role], isShared: Bool) {
+    self.roles = roles
+    self.isShared = isShared
+    var far = 0
+    bits = roles.indices.map { index in
+      guard roles[index] == .farTakeover else { return ThreadBit(group: 1, index: index) }
+      defer { far += 1 }
+      return ThreadBit(group: 2, index: far)
+    }
+    let informed = roles.indices.filter { roles[$0].hasEvent }
+    let places =
+      isShared ? Set(informed).union(informed.count < 2 ? [0, 1] : []) : [informed.first ?? 0]
+    owners = ThreadMask(rawValue: places.reduce(0) { $0 | 1 << UInt16($1) })
+  }
+
+  /// The roles, as a name: `event+delete`, `shared:event+event+delete`.
+  var name: String {
+    (isShared ? "shared:" : "") + roles.map(\.rawValue).joined(separator: "+")
+  }
+
+  var beginsLive: Bool { !roles.contains(.insert) }
+
+  /// One execution.
+  func setUp<Subject: Custody>(_ setup: Setup, _: Subject.Type) {
+    let descriptor = ModelDescriptor<Subject>(setup, self)
+    for (thread, role) in roles.enumerated() {
+      setup.thread("\(role.rawValue) \(thread)", symmetry: symmetry(thread)) {
+        descriptor.act(role, thread)
+      }
+    }
+    setup.finally { descriptor.check() }
+  }
+
+  /// Threads with the same role differ in their bits alone, and any order of the bits is as good as
+  /// any other, unless they own the descriptor.
+  private func symmetry(_ thread: Int) -> Int {
+    if !isShared && roles[thread].hasEvent && owners == bits[thread].mask { return 0 }
+    return (Role.allCases.firstIndex(of: roles[thread]) ?? 0) + 1
+  }
+}

@@ -1,0 +1,6 @@
+/// All that is proved.
+public enum ProofCatalogue {
+  /// Every scenario, the smallest first.
+  public static let scenarios: [ProofScenario] =
+    (2...4).flatMap(ProofScenario.custody)
+}
