@@ -247,7 +247,9 @@ extension Execution {
   /// The oldest store in a thread's buffer becomes visible to all.
   func flush(_ index: Int) {
     let oldest = threads[index].buffer.removeFirst()
-    if trace != nil { note(by: index, "flushes \(describe(oldest.location, oldest.value))") }
+    if trace != nil && failure == nil {
+      note(by: index, "flushes \(describe(oldest.location, oldest.value))")
+    }
     replace(oldest.location, Store(value: oldest.value, clock: oldest.clock), by: index)
   }
 }

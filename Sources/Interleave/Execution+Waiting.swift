@@ -56,9 +56,10 @@ extension Execution {
 
   // MARK: Locks and parkers, whose operations take effect in the order of their execution
 
+  /// A lock's value is 0 or 1 + the thread that holds it.
   func lock(_ location: UInt8) {
     step(.lock, location)
-    synchronise(location, 1, .acquiring, "locks")
+    synchronise(location, UInt64(current) + 1, .acquiring, "locks")
   }
 
   func tryLock(_ location: UInt8) -> Bool {
@@ -69,7 +70,7 @@ extension Execution {
       note("finds \(memory.name(location)) locked")
       return false
     }
-    synchronise(location, 1, .acquiring, "locks")
+    synchronise(location, UInt64(current) + 1, .acquiring, "locks")
     return true
   }
 
@@ -80,12 +81,12 @@ extension Execution {
 
   func park(_ location: UInt8) {
     step(.park, location)
-    synchronise(location, 0, .acquiring, "is woken by")
+    synchronise(location, 0, .acquiring, "is woken from")
   }
 
   func unpark(_ location: UInt8) {
     step(.unpark, location)
-    synchronise(location, 1, .releasing, "wakes")
+    synchronise(location, 1, .releasing, "ends")
   }
 
   /// A read-modify-write of the latest value.

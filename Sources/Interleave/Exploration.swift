@@ -26,11 +26,25 @@ struct Exploration {
       let outcome = execution.run(setup, scenario)
       executions += 1
       verdict = judge(outcome, executions, setup, scenario)
+      if verdict == nil && executions == 1 { verdict = rehearse(setup, scenario) }
       if verdict == nil && !execution.search.backtrack() { verdict = exhausted }
     }
     return Report(
       verdict: verdict ?? exhausted, executions: executions, states: execution.search.states,
       merged: execution.search.merged, steps: execution.search.steps, duration: clock.now - began)
+  }
+
+  private static let notDeterministic = Report.Verdict.notExhausted(
+    "the scenario is not deterministic: the same choices led elsewhere")
+
+  /// Repeats the first execution. The others repeat parts of those before them, and are checked as
+  /// well, but one that is like this one up to its last step would not be noticed.
+  private func rehearse(_ setup: Setup, _ scenario: (Setup) -> Void) -> Report.Verdict? {
+    let length = execution.search.progress.known
+    guard case .passed = execution.run(setup, scenario), !execution.search.hasDiverged,
+      execution.search.progress == (length, length)
+    else { return Self.notDeterministic }
+    return nil
   }
 
   /// - Returns: the verdict, if that execution was the last.
@@ -39,14 +53,11 @@ struct Exploration {
   ) -> Report.Verdict? {
     let search = execution.search
     if search.hasDiverged {
-      return .notExhausted(
-        options.replay == nil
-          ? "the scenario is not deterministic: the same choices led elsewhere"
-          : "these choices are not of this scenario")
+      return options.replay == nil
+        ? Self.notDeterministic : .notExhausted("these choices are not of this scenario")
     }
     switch outcome {
-    case .failed(let message):
-      return .violation(tell(message, search.choices, search.preemptions, setup, scenario))
+    case .failed: return tell(search.choices, search.preemptions, setup, scenario)
     case .gaveUp(let reason): return .notExhausted(reason)
     case .passed: break
     }
@@ -65,15 +76,15 @@ struct Exploration {
 
   /// Runs the execution that failed once more, for its story.
   private func tell(
-    _ message: String, _ choices: [Int], _ preemptions: Int, _ setup: Setup,
-    _ scenario: (Setup) -> Void
-  ) -> Report.Violation {
+    _ choices: [Int], _ preemptions: Int, _ setup: Setup, _ scenario: (Setup) -> Void
+  ) -> Report.Verdict {
     execution.trace = Trace()
     execution.search.follow(choices)
-    _ = execution.run(setup, scenario)
+    let outcome = execution.run(setup, scenario)
     let story = execution.trace?.lines ?? []
     execution.trace = nil
-    return Report.Violation(
-      message: message, story: story, choices: choices, preemptions: preemptions)
+    guard case .failed(let message) = outcome else { return Self.notDeterministic }
+    return .violation(
+      Report.Violation(message: message, story: story, choices: choices, preemptions: preemptions))
   }
 }

@@ -16,7 +16,7 @@ public enum Explorer {
     public var stepLimit = 10_000
     /// Executions in all; 0 for any number.
     public var executionLimit = 0
-    /// States that are remembered; 36 to 72 bytes each.
+    /// States that are remembered; 24 to 48 bytes each.
     public var stateLimit = 50_000_000
     /// Whether a state that was met before is left out.
     public var mergesStates = true

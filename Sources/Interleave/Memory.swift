@@ -85,7 +85,7 @@ struct Memory {
   // MARK: Names
 
   func name(_ location: UInt8) -> String {
-    if location == Operation.allocator { return "the heap" }
+    guard location < UInt8(count) else { return "the heap" }
     let name = locations[Int(location)].name
     return name.isEmpty ? "word \(location)" : name
   }

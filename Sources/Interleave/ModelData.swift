@@ -10,7 +10,7 @@ public final class Cell<Value> {
   ///   - value: which nobody else knows yet: making the cell counts as a write.
   ///   - name: how reports call it.
   public init(_ value: Value, named name: String = "data") {
-    execution = Execution.ofThisThread.takeUnretainedValue()
+    execution = Execution.ofThisThread
     index = execution.makeCell()
     self.name = name
     stored = value
@@ -55,7 +55,7 @@ public final class Monitor<State: Hashable> {
   ///   - state: what it begins with.
   ///   - name: how traces call it.
   public init(_ state: State, named name: String = "monitor") {
-    execution = Execution.ofThisThread.takeUnretainedValue()
+    execution = Execution.ofThisThread
     location = execution.makeLocation(0, name)
     self.state = state
   }
@@ -100,7 +100,7 @@ public final class Heap {
   private unowned(unsafe) let execution: Execution
 
   /// An empty one.
-  public init() { execution = Execution.ofThisThread.takeUnretainedValue() }
+  public init() { execution = Execution.ofThisThread }
 
   /// - Returns: the number of the block. A block that is live at the end is a leak.
   public func allocate() -> Int { execution.allocate() }

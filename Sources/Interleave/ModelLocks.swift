@@ -9,7 +9,7 @@ public struct ModelMutex: ~Copyable, @unchecked Sendable {
 
   /// - Parameter name: how traces call it.
   public init(named name: String) {
-    execution = Execution.ofThisThread.takeUnretainedValue()
+    execution = Execution.ofThisThread
     location = execution.makeLocation(0, name)
   }
 
@@ -38,7 +38,7 @@ public struct ModelParker: ~Copyable, @unchecked Sendable {
 
   /// - Parameter name: how traces call it.
   public init(named name: String) {
-    execution = Execution.ofThisThread.takeUnretainedValue()
+    execution = Execution.ofThisThread
     location = execution.makeLocation(0, name)
   }
 

@@ -18,7 +18,7 @@ public struct ModelWord: ~Copyable, AtomicWord, @unchecked Sendable {
   public init(
     _ value: UInt64 = 0, named name: String, describe: ((UInt64) -> String)? = nil
   ) {
-    execution = Execution.ofThisThread.takeUnretainedValue()
+    execution = Execution.ofThisThread
     location = execution.makeLocation(value, name)
     if describe != nil { execution.memory.setName(location, name, describe) }
   }

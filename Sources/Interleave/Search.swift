@@ -11,10 +11,13 @@
 /// - Sleep sets (Godefroid, 1996): after a thread's step has been explored, it is not taken next to
 ///   a step of another thread that it does not conflict with, since the other order leads to the
 ///   same state. A step stands for all the values that it may choose: those that two such steps may
-///   choose together do not depend on their order. With merging, a state remembers the sleep set
-///   that it was explored with, and what was asleep then and is awake now is explored when it is
-///   met again.
+///   choose together do not depend on their order.
 /// - Threads of one symmetry class take their first step in their order.
+///
+/// The first two go together: a state that was met before needs no second look, even if more is
+/// awake now. What slept there was explored before, at a state above it, and the path from that one
+/// leads in the other order to the states that were left out. Histories grow with every step, so
+/// the states form no cycle, and what was explored before has been explored to its end.
 ///
 /// A bound on preemptions and sleep sets do not go together, since the order that is left out may
 /// be the one with fewer preemptions: with a bound there are no sleep sets.
@@ -90,6 +93,9 @@ struct Search {
     frames = []
     phase = .following(choices)
   }
+
+  /// How many choices have been made, and how many of the last execution there are to repeat.
+  var progress: (made: Int, known: Int) { (depth, frames.count) }
 
   /// The execution has gone wrong.
   mutating func end() { phase = .ended }
@@ -220,34 +226,29 @@ struct Search {
       }
       return true
     }
-    var candidates = enabled & ~sleep
-    var sleepHere = sleep
-    if preemptions >= preemptionBound && interrupted != 0 { candidates &= interrupted | 0xFF00 }
     if merges {
       var digest = execution.digest()
       if preemptionBound != .max {
         digest.mix(UInt64(preemptions) << 16 | UInt64(interrupted))
       }
-      if let earlier = visited[digest] {
-        // Met before: only what was asleep then and is not now.
-        candidates &= earlier
-        guard candidates != 0 else {
-          merged += 1
-          return false
-        }
-        sleepHere = sleep & earlier
-      } else if visited.count >= stateLimit {
+      guard !visited.contains(digest) else {
+        merged += 1
+        return false
+      }
+      guard visited.count < stateLimit else {
         hitStateLimit = true
         return false
       }
-      visited.note(digest, sleepHere)
+      visited.insert(digest)
     }
+    var candidates = enabled & ~sleep
+    if preemptions >= preemptionBound && interrupted != 0 { candidates &= interrupted | 0xFF00 }
     guard candidates != 0 else { return false }
     let preferred = candidates & interrupted != 0 ? interrupted : candidates
     frames.append(
       Frame(
         isValue: false, choice: UInt16(preferred.trailingZeroBitCount), candidates: candidates,
-        sleep: sleepHere, signature: signature))
+        sleep: sleep, signature: signature))
     return true
   }
 }

@@ -16,10 +16,11 @@ struct Trace {
 }
 
 extension Execution {
-  /// Adds a line to the story. If there is none, nothing is computed.
+  /// Adds a line to the story, which ends where something has gone wrong. If there is none, nothing
+  /// is computed.
   @inline(__always)
   func note(_ text: @autoclosure () -> String) {
-    if trace != nil { note(by: current, text()) }
+    if trace != nil && failure == nil { note(by: current, text()) }
   }
 
   func note(by index: Int, _ text: String) {

@@ -1,53 +1,45 @@
-/// The states that have been met, each with its sleep set: a hash table with open addressing, 24
-/// bytes a place, between a third and two thirds full.
+/// The states that have been met: a hash table with open addressing, 16 bytes a place, between a
+/// third and two thirds full.
 struct VisitedStates {
-  private struct Entry {
-    var digest: Digest
-    /// The actions that were not explored there.
-    var sleep: UInt16
-    var isUsed: Bool
-  }
-
-  private var entries: UnsafeMutableBufferPointer<Entry>
+  private var places: UnsafeMutableBufferPointer<Digest>
   private(set) var count = 0
+  /// Marks a free place; no state has it, or one in 2^128.
+  private static let free = Digest()
 
-  init() { entries = Self.makeEntries(1 << 10) }
+  init() { places = Self.makePlaces(1 << 10) }
 
-  func deallocate() { entries.deallocate() }
+  func deallocate() { places.deallocate() }
 
-  private static func makeEntries(_ count: Int) -> UnsafeMutableBufferPointer<Entry> {
-    let entries = UnsafeMutableBufferPointer<Entry>.allocate(capacity: count)
-    entries.initialize(repeating: Entry(digest: Digest(), sleep: 0, isUsed: false))
-    return entries
+  private static func makePlaces(_ count: Int) -> UnsafeMutableBufferPointer<Digest> {
+    let places = UnsafeMutableBufferPointer<Digest>.allocate(capacity: count)
+    places.initialize(repeating: free)
+    return places
   }
 
   /// The place of that state, or the free one where it belongs.
   @inline(__always)
   private func place(of digest: Digest) -> Int {
-    let mask = entries.count &- 1
+    let mask = places.count &- 1
     // The digest is a hash already.
     var place = Int(truncatingIfNeeded: digest.high) & mask
-    while entries[place].isUsed && entries[place].digest != digest { place = (place &+ 1) & mask }
+    while places[place] != Self.free && places[place] != digest { place = (place &+ 1) & mask }
     return place
   }
 
-  /// The sleep set of a state that has been met, or nil.
-  subscript(digest: Digest) -> UInt16? {
-    let place = place(of: digest)
-    return entries[place].isUsed ? entries[place].sleep : nil
-  }
+  func contains(_ digest: Digest) -> Bool { places[place(of: digest)] == digest }
 
-  mutating func note(_ digest: Digest, _ sleep: UInt16) {
+  mutating func insert(_ digest: Digest) {
     let place = place(of: digest)
-    if !entries[place].isUsed { count += 1 }
-    entries[place] = Entry(digest: digest, sleep: sleep, isUsed: true)
-    if count * 3 > entries.count * 2 { grow() }
+    guard places[place] != digest else { return }
+    places[place] = digest
+    count += 1
+    if count * 3 > places.count * 2 { grow() }
   }
 
   private mutating func grow() {
-    let old = entries
-    entries = Self.makeEntries(old.count * 2)
-    for entry in old where entry.isUsed { entries[place(of: entry.digest)] = entry }
+    let old = places
+    places = Self.makePlaces(old.count * 2)
+    for digest in old where digest != Self.free { places[place(of: digest)] = digest }
     old.deallocate()
   }
 }
