@@ -13,6 +13,8 @@ struct AxiomaticModel {
     /// Stores it; a compare-and-swap only if it finds what it expects.
     var value: UInt64?
     var expected: UInt64?
+    /// A plain access happens unless that event reads 0.
+    var condition: Int?
 
     var isConsistent: Bool { ordering == .sequentiallyConsistent }
     var acquires: Bool {
@@ -67,9 +69,11 @@ struct AxiomaticModel {
             Event(
               thread: thread, word: word, ordering: ordering, reads: true, value: desired,
               expected: expected))
-        case .read: events.append(Event(thread: thread, word: Self.plain, ordering: .relaxed))
-        case .write:
-          events.append(Event(thread: thread, word: Self.plain, ordering: .relaxed, value: 1))
+        case .readIf, .writeIf:
+          var access = Event(thread: thread, word: Self.plain, ordering: .relaxed)
+          if case .writeIf = step { access.value = 1 }
+          access.condition = events.lastIndex { $0.thread == thread && $0.reads }
+          events.append(access)
         default: fatalError("the rules are about operations on words and plain data")
         }
       }
@@ -194,7 +198,10 @@ struct AxiomaticModel {
     guard hasTotalOrder(sources, happens, orders) else { return }
     for (a, b) in conflicts
     where happens[a] & 1 << UInt32(b) == 0 && happens[b] & 1 << UInt32(a) == 0 {
-      hasRace = true
+      let bothHappen = [a, b].allSatisfy { access in
+        events[access].condition.map { events[sources[$0]].value != 0 } ?? true
+      }
+      hasRace = hasRace || bothHappen
     }
     found.insert(
       events.indices.filter { events[$0].reads }.map { events[sources[$0]].value ?? .max }

@@ -81,6 +81,12 @@ extension Litmus {
       [[w(x, 1, .relaxed), w(y, 1, .relaxed)], [r(y, .acquiring), r(x, .relaxed)]], [1, 0],
       allowed: onlyC11),
     Litmus(
+      "MP release-acquire, and another store to the data comes before",
+      [
+        [w(x, 1, .relaxed), w(y, 1, .releasing)], [w(x, 2, .relaxed)],
+        [r(y, .acquiring), r(x, .relaxed)],
+      ], [1, 2, 1], allowed: none),
+    Litmus(
       "S relaxed", [[w(x, 2, .relaxed), w(y, 1, .relaxed)], [r(y, .relaxed), w(x, 1, .relaxed)]],
       [1, 2], allowed: onlyC11),
     Litmus(

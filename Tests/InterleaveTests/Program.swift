@@ -13,13 +13,13 @@ struct Program: CustomStringConvertible {
     case underLock(UInt64)
     case unpark
     case park
-    /// Waits until the word is not 0.
+    /// Waits until the word is not 0; observes how often it looked, too.
     case await(Int, Ordering)
     /// Allocates a block and frees it.
     case heap
-    /// Plain data, not under any lock.
-    case read
-    case write
+    /// Plain data, not under any lock, unless the last value that the thread has read was 0.
+    case readIf
+    case writeIf
   }
 
   var threads: [[Step]]
@@ -103,23 +103,28 @@ private final class World {
     case .park: parker.park()
     case .await(let word, let ordering):
       var value = words[word].word.load(ordering)
+      var looks: UInt64 = 1
       while value == 0 {
         setup.spin()
         value = words[word].word.load(ordering)
+        looks += 1
       }
-      observed[thread].append(value)
+      observed[thread] += [value, looks]
     case .heap:
       let block = heap.allocate()
       observed[thread].append(UInt64(block))
       heap.free(block)
-    case .read: _ = plain.value
-    case .write: plain.value = 1
+    case .readIf: if observed[thread].last != 0 { _ = plain.value }
+    case .writeIf: if observed[thread].last != 0 { plain.value = 1 }
     }
   }
 }
 
+/// A word that closures can share.
 final class Word {
-  let word = ModelWord(0)
+  let word: ModelWord
+
+  init(_ value: UInt64 = 0, _ name: String = "") { word = ModelWord(value, named: name) }
 }
 
 final class Found { var outcomes: Program.Outcomes = [] }

@@ -24,10 +24,11 @@ struct ProgramGenerator {
     elements[next(below: elements.count)]
   }
 
-  /// Two threads of three steps or three of two.
+  /// Two threads of three steps or three of two, or one step more if some are plain accesses.
   mutating func program(of vocabulary: Vocabulary) -> Program {
     let threads = 2 + next(below: 2)
-    return Program(threads: (0..<threads).map { body($0, threads == 2 ? 3 : 2, of: vocabulary) })
+    let steps = (threads == 2 ? 3 : 2) + (vocabulary == .atomicsAndPlainData ? 1 : 0)
+    return Program(threads: (0..<threads).map { body($0, steps, of: vocabulary) })
   }
 
   /// Three threads of the same two steps.
@@ -58,7 +59,7 @@ struct ProgramGenerator {
     case 6: return .exchange(word, value, anyOrdering())
     case 7: return .compareExchange(word, UInt64(next(below: 3)), value, anyOrdering())
     default:
-      if vocabulary == .atomicsAndPlainData { return pick([.read, .write]) }
+      if vocabulary == .atomicsAndPlainData { return pick([.readIf, .writeIf]) }
       return waitOrCount(kind - atomics, word, value)
     }
   }
