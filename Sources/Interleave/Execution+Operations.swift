@@ -37,7 +37,10 @@ extension Execution {
   /// The thread reads that store.
   private func read(_ location: UInt8, _ place: Int, _ ordering: Ordering) -> UInt64 {
     let store = memory.store(location, place)
-    if model == .c11 { thread.pointee.view[location] = place }
+    if model == .c11 {
+      thread.pointee.view[location] = place
+      noteSeen(location, place)
+    }
     if ordering.acquires { acquire(store) }
     noteRead(location, store.pointee.value)
     note(
@@ -123,6 +126,7 @@ extension Execution {
       "changes \(describe(location, found.pointee.value)) → "
         + "\(memory.describe(value, at: location)) (\(ordering))")
     if ordering.acquires { acquire(found) }
+    if model == .c11 { noteSeen(location, place) }
     noteRead(location, found.pointee.value)
     let store = makeStore(value, ordering, continuing: found)
     if model == .c11 {
@@ -157,6 +161,19 @@ extension Execution {
   func noteRead(_ location: UInt8, _ value: UInt64) {
     thread.pointee.history.mix(value)
     thread.pointee.watch(location)
+  }
+
+  /// The thread reads that store; if it watches the location, it may see that what it read there
+  /// before is not true any more.
+  @inline(__always)
+  private func noteSeen(_ location: UInt8, _ place: Int) {
+    if thread.pointee.watches(location)
+      && memory.store(location, thread.pointee.seen[location]).pointee.value
+        != memory.store(location, place).pointee.value
+    {
+      thread.pointee.isStirred = true
+    }
+    thread.pointee.seen[location] = place
   }
 
   @inline(__always)
@@ -203,9 +220,9 @@ extension Execution {
     guard !memory.isFull(location) else {
       return giveUp("too many stores to \(memory.name(location)): a loop without progress?")
     }
-    stir(location, by: current, value: store.value, at: place)
     memory.insert(store, location, at: place, threads)
     thread.pointee.view[location] = place
+    thread.pointee.seen[location] = place
     if ordering == .sequentiallyConsistent && current != Self.outside {
       noteConsistent(location, rank: 2 * place, above: 2 * place)
     }

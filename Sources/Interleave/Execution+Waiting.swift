@@ -4,36 +4,42 @@
 extension Execution {
   // MARK: Loops that wait for a change
 
-  /// Sleeps until another thread has changed something that this one has read since it last spun.
+  /// Sleeps until another look may find something else than the thread has read since it last spun.
   ///
-  /// In C11 a load may return an old value again and again, but not for ever: a thread that spins
-  /// although nothing has changed looks again if there was something newer to read, and then reads
-  /// the newest.
+  /// In C11 a load may return an old value again and again, but not for ever. Looks that find what
+  /// the one before found make no difference, so the next one finds something new in at least one
+  /// word, and any word that has something new may be that one.
   func spin() {
     guard current != Self.outside else { return }
     step(.spin, Operation.nowhere)
     thread.pointee.history.mix(0x5B1)
-    if !thread.pointee.isStirred && model == .c11 {
-      for location in 0..<UInt8(memory.count) where thread.pointee.watches(location) {
-        thread.pointee.view[location] = memory.storeCount(location) - 1
-      }
-    }
+    if !thread.pointee.isStirred && model == .c11 { findNews() }
     note("looks again")
     thread.pointee.isStirred = false
     thread.pointee.watched = 0
   }
 
-  /// Whether something newer, and other, than what the thread has read last can be read.
+  /// The first store that the thread may read and that differs from what it has read last, if it
+  /// watches the location and there is one.
+  private func news(of location: UInt8, for thread: UnsafeMutablePointer<ModelThread>) -> Int? {
+    guard thread.pointee.watches(location) else { return nil }
+    let value = memory.store(location, thread.pointee.seen[location]).pointee.value
+    return (thread.pointee.view[location]..<memory.storeCount(location)).first {
+      memory.store(location, $0).pointee.value != value
+    }
+  }
+
+  /// Whether another look may find something else (C11; elsewhere a thread is stirred then).
   func hasNews(_ thread: UnsafeMutablePointer<ModelThread>) -> Bool {
     guard model == .c11 else { return false }
-    return (0..<UInt8(memory.count)).contains { location in
-      guard thread.pointee.watches(location) else { return false }
-      let seen = thread.pointee.view[location]
-      let value = memory.store(location, seen).pointee.value
-      return (seen..<memory.storeCount(location)).contains {
-        memory.store(location, $0).pointee.value != value
-      }
-    }
+    return (0..<UInt8(memory.count)).contains { news(of: $0, for: thread) != nil }
+  }
+
+  /// Makes one of the words with something new one whose old value cannot be read any more.
+  private func findNews() {
+    let locations = (0..<UInt8(memory.count)).filter { news(of: $0, for: thread) != nil }
+    let location = locations[search.chooseValue(locations.count, UInt32(Operation.nowhere))]
+    thread.pointee.view[location] = news(of: location, for: thread).unsafelyUnwrapped
   }
 
   /// The latest store to the location has got another value.
@@ -41,16 +47,6 @@ extension Execution {
   func stir(_ location: UInt8, by writer: Int) {
     for index in 0..<threadCount where index != writer && threads[index].watches(location) {
       threads[index].isStirred = true
-    }
-  }
-
-  /// A store with that value takes that place in the modification order.
-  func stir(_ location: UInt8, by writer: Int, value: UInt64, at place: Int) {
-    for index in 0..<threadCount where index != writer && threads[index].watches(location) {
-      let seen = threads[index].view[location]
-      if place > seen && memory.store(location, seen).pointee.value != value {
-        threads[index].isStirred = true
-      }
     }
   }
 

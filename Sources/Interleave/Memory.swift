@@ -128,7 +128,10 @@ struct Memory {
     if place < end {
       for later in stride(from: end, to: place, by: -1) { stores[later] = stores[later - 1] }
       func shift(_ view: inout View) { if view[location] >= place { view[location] += 1 } }
-      for thread in 0..<Clock.threads { shift(&threads[thread].view) }
+      for thread in 0..<Clock.threads {
+        shift(&threads[thread].view)
+        shift(&threads[thread].seen)
+      }
       for other in 0..<count {
         for entry in 0..<locations[other].count { shift(&locations[other].stores[entry].view) }
       }

@@ -35,7 +35,9 @@ struct ModelThread {
   var consistent = Clock()
   /// The locations that it has read since it last spun, a bit each.
   var watched: UInt32 = 0
-  /// Another thread has changed one of these since.
+  /// For each of these the store that it has read, or put there, last (C11).
+  var seen = View()
+  /// Another thread has changed one of these since, or the thread has read two values of one.
   var isStirred = false
   var buffer: [Buffered] = []
 
@@ -50,6 +52,7 @@ struct ModelThread {
     view = View()
     consistent = Clock()
     watched = 0
+    seen = View()
     isStirred = false
     if !buffer.isEmpty { buffer.removeAll(keepingCapacity: true) }
   }

@@ -219,65 +219,6 @@ struct ExplorerTests {
     #expect(Explorer.explore { Self.lostUpdate($0, threads: 3, symmetry: 1) }.violation != nil)
   }
 
-  // MARK: Loops that wait
-
-  @Test("loops that wait for each other end, whoever comes first", arguments: MemoryModel.allCases)
-  func spinning(_ model: MemoryModel) {
-    expectProof(model) { setup in
-      let (ping, pong) = (Word(0, "ping"), Word(0, "pong"))
-      setup.thread("one") {
-        for round in 1...3 as ClosedRange<UInt64> {
-          ping.word.store(round, .releasing)
-          while pong.word.load(.acquiring) != round { setup.spin() }
-        }
-      }
-      setup.thread("two") {
-        for round in 1...3 as ClosedRange<UInt64> {
-          while ping.word.load(.acquiring) != round { setup.spin() }
-          pong.word.store(round, .releasing)
-        }
-      }
-    }
-  }
-
-  @Test(
-    "a loop over two words wakes when the first changes while it reads the second",
-    arguments: MemoryModel.allCases)
-  func spinningOnTwoWords(_ model: MemoryModel) {
-    expectProof(model) { setup in
-      let words = [Word(), Word()]
-      setup.thread("waiter") {
-        while words[0].word.load(.relaxed) == 0 && words[1].word.load(.relaxed) == 0 {
-          setup.spin()
-        }
-      }
-      setup.thread("waker") { words[0].word.store(1, .relaxed) }
-    }
-  }
-
-  @Test("a loop that nobody ends is a deadlock that names what it waits for")
-  func spinningForEver() {
-    for model in MemoryModel.allCases {
-      expectViolation("deadlock: waiter waits for a change of flag", model) { setup in
-        let (flag, other) = (Word(0, "flag"), Word(0, "other"))
-        setup.thread("waiter") { while flag.word.load(.relaxed) == 0 { setup.spin() } }
-        setup.thread("busy") { other.word.store(1, .relaxed) }
-      }
-    }
-  }
-
-  @Test("two loops that store what is there already do not keep each other awake")
-  func silentStores() {
-    for model in MemoryModel.allCases {
-      expectViolation("deadlock: one waits for a change of lock; two waits", model) { setup in
-        let lock = Word(1, "lock")
-        for name in ["one", "two"] {
-          setup.thread(name) { while lock.word.exchange(1, .acquiring) == 1 { setup.spin() } }
-        }
-      }
-    }
-  }
-
   // MARK: Stories
 
   @Test("a story has the set-up, each step with its thread, and what went wrong")
