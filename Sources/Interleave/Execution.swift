@@ -31,6 +31,8 @@ final class Execution {
   @exclusivity(unchecked) var memory = Memory()
   @exclusivity(unchecked) private(set) var threadCount = 0
   @exclusivity(unchecked) private(set) var current = Execution.outside
+  /// A monitor is being changed: nobody else may run.
+  @exclusivity(unchecked) var isUpdating = false
   /// The thread that took the last step, or `outside`.
   @exclusivity(unchecked) private var last = Execution.outside
   @exclusivity(unchecked) private var stepsHere = 0
@@ -192,6 +194,7 @@ final class Execution {
   func step(_ kind: Operation.Kind, _ location: UInt8) {
     let index = current
     guard index != Self.outside else { return }
+    if isUpdating { fatalError("the change of a monitor uses no model type") }
     let thread = threads.advanced(by: index)
     thread.pointee.pending = Operation(kind: kind, location: location)
     if thread.pointee.hasAnnounced {

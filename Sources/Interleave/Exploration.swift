@@ -52,7 +52,7 @@ struct Exploration {
     _ outcome: Execution.Outcome, _ executions: Int, _ setup: Setup, _ scenario: (Setup) -> Void
   ) -> Report.Verdict? {
     let search = execution.search
-    if search.hasDiverged {
+    if search.hasDiverged || search.hasChoicesLeft {
       return options.replay == nil
         ? Self.notDeterministic : .notExhausted("these choices are not of this scenario")
     }

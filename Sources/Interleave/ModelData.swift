@@ -66,19 +66,26 @@ public final class Monitor<State: Hashable> {
   }
 
   /// Changes the state and returns what the change returns; by that alone the thread may decide.
+  ///
+  /// The change uses nothing but the state: no word, lock or other monitor.
   @discardableResult
   public func update<Result: Hashable>(_ change: (inout State) -> Result) -> Result {
-    execution.monitorStep(location)
-    let result = change(&state)
+    let result = changed(change)
     publish(observed: execution.search.merges ? UInt64(bitPattern: Int64(result.hashValue)) : 0)
     return result
   }
 
-  /// Changes the state.
+  /// Changes the state. The change uses nothing else.
   public func update(_ change: (inout State) -> Void) {
-    execution.monitorStep(location)
-    change(&state)
+    changed(change)
     publish(observed: 0)
+  }
+
+  private func changed<Result>(_ change: (inout State) -> Result) -> Result {
+    execution.monitorStep(location)
+    execution.isUpdating = true
+    defer { execution.isUpdating = false }
+    return change(&state)
   }
 
   private func publish(observed: UInt64) {

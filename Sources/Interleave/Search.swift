@@ -97,6 +97,11 @@ struct Search {
   /// How many choices have been made, and how many of the last execution there are to repeat.
   var progress: (made: Int, known: Int) { (depth, frames.count) }
 
+  /// Whether the execution that ran last ended before the choices that it followed.
+  var hasChoicesLeft: Bool {
+    if case .following(let choices) = phase { tail.count < choices.count } else { false }
+  }
+
   /// The execution has gone wrong.
   mutating func end() { phase = .ended }
 
@@ -148,7 +153,13 @@ struct Search {
       depth += 1
       return Int(frames[depth - 1].choice)
     case .following(let choices):
-      return noteTail(tail.count < choices.count ? min(choices[tail.count], count - 1) : 0)
+      let choice = tail.count < choices.count ? choices[tail.count] : 0
+      guard 0..<count ~= choice else {
+        hasDiverged = true
+        phase = .ended
+        return 0
+      }
+      return noteTail(choice)
     case .runningOut: return noteTail(0)
     case .ended: return 0
     }
