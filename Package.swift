@@ -107,7 +107,7 @@ let package = Package(
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: dialect),
     .testTarget(
-      name: "InterleaveTests", dependencies: ["FDAtomics", "FDOwnership", "Interleave"],
+      name: "InterleaveTests", dependencies: ["FDAtomics", "FDOwnership", "Interleave", "TestKit"],
       swiftSettings: dialect),
     .testTarget(
       name: "StressKitTests", dependencies: ["StressKit", "TestKit"], swiftSettings: dialect),

@@ -61,7 +61,6 @@ struct DetectorTests {
 
   @Test("a lock orders what it guards", arguments: MemoryModel.allCases)
   func lock(_ model: MemoryModel) {
-    final class Lock { let mutex = ModelMutex() }
     expectProof(model) { setup in
       let lock = Lock()
       let data = Cell(0)
@@ -74,7 +73,6 @@ struct DetectorTests {
 
   @Test("a try that fails to lock orders nothing")
   func failedTry() {
-    final class Lock { let mutex = ModelMutex() }
     expectViolation("data race", .c11) { setup in
       let lock = Lock()
       let (isWritten, isHeld) = (Word(0, "written"), Word(0, "held"))
@@ -139,7 +137,6 @@ struct DetectorTests {
 
   @Test("an unpark orders what came before it", arguments: MemoryModel.allCases)
   func unpark(_ model: MemoryModel) {
-    final class Sleep { let parker = ModelParker() }
     expectProof(model) { setup in
       let sleep = Sleep()
       let data = Cell(0)
@@ -187,7 +184,6 @@ struct DetectorTests {
         load()
       }
     }
-    final class Lock { let mutex = ModelMutex() }
     expectProof(.totalStoreOrder) {
       let locks = [Lock(), Lock()]
       scenario($0) { me, load in locks[me].mutex.withLock(load) }

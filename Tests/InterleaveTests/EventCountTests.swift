@@ -7,7 +7,7 @@ struct EventCountTests {
   private static func scenario(_ setup: Setup, _ ordering: Ordering, looksAgain: Bool) {
     let item = Word(0, "item")
     let isAsleep = Word(0, "asleep")
-    let parker = Sleep()
+    let parker = Sleep("the consumer's sleep")
     let (loads, stores) =
       ordering == .sequentiallyConsistent
       ? (Ordering.sequentiallyConsistent, Ordering.sequentiallyConsistent)
@@ -23,10 +23,6 @@ struct EventCountTests {
       item.word.store(1, stores)
       if isAsleep.word.load(loads) == 1 { parker.parker.unpark() }
     }
-  }
-
-  private final class Sleep {
-    let parker = ModelParker(named: "the consumer's sleep")
   }
 
   @Test("mark, look again, sleep: no wake-up is lost", arguments: MemoryModel.allCases)

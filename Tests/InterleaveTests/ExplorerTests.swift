@@ -1,105 +1,9 @@
 import Interleave
 import Testing
 
-/// Limits, replay, and what else the explorer promises.
+/// Limits, preemptions, symmetry, and the stories that are told.
 @Suite("Explorer")
 struct ExplorerTests {
-  /// Each thread adds 1 in two steps, so that an update may be lost.
-  private static func lostUpdate(_ setup: Setup, threads: Int = 2, symmetry: Int = 0) {
-    let count = Word(0, "count")
-    for index in 0..<threads {
-      setup.thread("thread \(index)", symmetry: symmetry) {
-        let found = count.word.load(.relaxed)
-        count.word.store(found + 1, .relaxed)
-      }
-    }
-    setup.finally {
-      setup.require(count.word.load(.relaxed) == threads, "an update was lost")
-    }
-  }
-
-  /// Each thread adds 1 in one step.
-  private static func safeUpdate(_ setup: Setup, threads: Int, symmetry: Int = 0) {
-    let count = Word(0, "count")
-    for index in 0..<threads {
-      setup.thread("thread \(index)", symmetry: symmetry) {
-        for _ in 0..<2 { _ = count.word.fetchAdd(1, .relaxed) }
-      }
-    }
-    setup.finally {
-      setup.require(count.word.load(.relaxed) == 2 * threads, "an update was lost")
-    }
-  }
-
-  // MARK: Replay
-
-  @Test("a violation is replayed from its choices, whatever was left out when it was found")
-  func replay() throws {
-    let found = try #require(
-      expectViolation("an update was lost", .c11) { Self.lostUpdate($0) })
-    for (merges, prunes) in [(true, true), (false, false)] {
-      var options = Explorer.Options(model: .c11)
-      options.replay = found.replay.split(separator: ".").compactMap { Int($0) }
-      options.mergesStates = merges
-      options.prunesIndependent = prunes
-      let again = Explorer.explore(options) { Self.lostUpdate($0) }
-      #expect(again.violation?.message == found.message)
-      #expect(again.violation?.story == found.story)
-      #expect(again.executions == 1)
-    }
-  }
-
-  @Test("a replay that finds nothing says that it was one execution")
-  func replayOfSuccess() {
-    var options = Explorer.Options()
-    options.replay = []
-    let report = Explorer.explore(options) { Self.safeUpdate($0, threads: 2) }
-    #expect(report.executions == 1)
-    #expect(report.description.hasPrefix("not exhausted (one execution was replayed)"))
-  }
-
-  @Test("choices of another scenario are refused", arguments: [[6], [-1], [99], [0, 0, 0, 0, 0]])
-  func foreignChoices(_ choices: [Int]) {
-    var options = Explorer.Options()
-    options.replay = choices
-    let report = Explorer.explore(options) { Self.safeUpdate($0, threads: 2) }
-    #expect(report.description.contains("these choices are not of this scenario"))
-  }
-
-  // MARK: Determinism
-
-  @Test("a scenario whose steps differ from run to run is reported")
-  func differentSteps() {
-    var runs = 0
-    let report = Explorer.explore { setup in
-      runs += 1
-      let (words, extra) = ([Word(), Word()], runs > 1)
-      setup.thread("one") {
-        words[0].word.store(1, .relaxed)
-        if extra { words[1].word.store(1, .relaxed) }
-      }
-      setup.thread("two") { words[0].word.store(2, .relaxed) }
-    }
-    #expect(report.description.contains("the scenario is not deterministic"), "\(report)")
-  }
-
-  @Test("a scenario whose values differ from run to run is reported")
-  func differentValues() {
-    var value: UInt64 = 0
-    let report = Explorer.explore { setup in
-      value += 1
-      let word = Word()
-      let mine = value
-      for name in ["one", "two"] {
-        setup.thread(name) {
-          word.word.store(mine, .relaxed)
-          _ = word.word.load(.relaxed)
-        }
-      }
-    }
-    #expect(report.description.contains("the scenario is not deterministic"), "\(report)")
-  }
-
   // MARK: Limits
 
   @Test("a loop without end is no proof and no violation")
@@ -127,12 +31,12 @@ struct ExplorerTests {
     var few = Explorer.Options()
     few.mergesStates = false
     few.executionLimit = 3
-    let stopped = Explorer.explore(few) { Self.safeUpdate($0, threads: 3) }
+    let stopped = Explorer.explore(few) { Counting.inOneStep($0, threads: 3) }
     #expect(stopped.executions == 3)
     #expect(stopped.description.contains("stopped after 3 executions"))
     var small = Explorer.Options()
     small.stateLimit = 5
-    let full = Explorer.explore(small) { Self.safeUpdate($0, threads: 3) }
+    let full = Explorer.explore(small) { Counting.inOneStep($0, threads: 3) }
     #expect(full.states == 5)
     #expect(full.description.contains("more than 5 states"))
   }
@@ -141,7 +45,7 @@ struct ExplorerTests {
   func violationBeforeLimit() {
     var options = Explorer.Options()
     options.executionLimit = 1_000
-    let report = Explorer.explore(options) { Self.lostUpdate($0, threads: 3) }
+    let report = Explorer.explore(options) { Counting.inTwoSteps($0, threads: 3) }
     #expect(report.violation != nil)
   }
 
@@ -151,10 +55,10 @@ struct ExplorerTests {
   func preemptionBound() {
     var options = Explorer.Options()
     options.preemptions = 0
-    let none = Explorer.explore(options) { Self.lostUpdate($0) }
+    let none = Explorer.explore(options) { Counting.inTwoSteps($0) }
     #expect(none.description.contains("explored up to 0 preemptions only"))
     options.preemptions = 1
-    let one = Explorer.explore(options) { Self.lostUpdate($0) }
+    let one = Explorer.explore(options) { Counting.inTwoSteps($0) }
     #expect(one.violation?.preemptions == 1)
   }
 
@@ -212,11 +116,11 @@ struct ExplorerTests {
 
   @Test("symmetric threads are explored in one order, and nothing is missed")
   func symmetry() {
-    let all = Explorer.explore { Self.safeUpdate($0, threads: 4) }
-    let one = Explorer.explore { Self.safeUpdate($0, threads: 4, symmetry: 1) }
+    let all = Explorer.explore { Counting.inOneStep($0, threads: 4) }
+    let one = Explorer.explore { Counting.inOneStep($0, threads: 4, symmetry: 1) }
     #expect(all.isProved && one.isProved)
     #expect(one.states * 4 < all.states)
-    #expect(Explorer.explore { Self.lostUpdate($0, threads: 3, symmetry: 1) }.violation != nil)
+    #expect(Explorer.explore { Counting.inTwoSteps($0, threads: 3, symmetry: 1) }.violation != nil)
   }
 
   // MARK: Stories
@@ -281,42 +185,5 @@ struct ExplorerTests {
       }
     }
     #expect(old?.story.contains("two  reads data: 0 (relaxed, an older store)") == true)
-  }
-
-  // MARK: Where it runs
-
-  @Test("explorations on several threads do not disturb each other")
-  func parallel() async {
-    let verdicts = await withTaskGroup(of: Bool.self) { group in
-      for _ in 0..<4 {
-        group.addTask {
-          (0..<5).allSatisfy { _ in
-            let safe = Explorer.explore(.init(model: .c11)) { Self.safeUpdate($0, threads: 3) }
-            let lost = Explorer.explore(.init(model: .c11)) { Self.lostUpdate($0, threads: 2) }
-            return safe.isProved && lost.violation != nil
-          }
-        }
-      }
-      return await group.reduce(into: []) { $0.append($1) }
-    }
-    #expect(verdicts == [true, true, true, true])
-  }
-
-  @Test("an exploration inside a scenario is refused in plain words")
-  func nested() async {
-    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      _ = Explorer.explore { _ in _ = Explorer.explore { _ in } }
-    }
-    let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
-    #expect(text.contains("a scenario cannot explore another scenario"), "\(text)")
-  }
-
-  @Test("a model type outside a scenario is refused in plain words")
-  func outsideScenario() async {
-    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      _ = Cell(0)
-    }
-    let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
-    #expect(text.contains("model types exist only inside a scenario"), "\(text)")
   }
 }

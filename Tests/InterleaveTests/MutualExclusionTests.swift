@@ -88,13 +88,8 @@ struct MutualExclusionTests {
 
   // MARK: Dining philosophers
 
-  private final class Fork {
-    let mutex: ModelMutex
-    init(_ name: String) { mutex = ModelMutex(named: name) }
-  }
-
   private static func philosophers(_ setup: Setup, inOrder: Bool) {
-    let forks = (0..<3).map { Fork("fork \($0)") }
+    let forks = (0..<3).map { Lock("fork \($0)") }
     let meals = Monitor(0, named: "meals")
     for me in 0..<3 {
       let (left, right) = (me, (me + 1) % 3)

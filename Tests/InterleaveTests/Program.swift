@@ -120,11 +120,4 @@ private final class World {
   }
 }
 
-/// A word that closures can share.
-final class Word {
-  let word: ModelWord
-
-  init(_ value: UInt64 = 0, _ name: String = "") { word = ModelWord(value, named: name) }
-}
-
 final class Found { var outcomes: Program.Outcomes = [] }
