@@ -16,6 +16,7 @@ let package = Package(
   products: [
     .library(name: "FDPoller", targets: ["FDPoller"]),
     .library(name: "FDNet", targets: ["FDNet"]),
+    .library(name: "FDAtomics", targets: ["FDAtomics"]),
     .library(name: "Interleave", targets: ["Interleave"]),
     .executable(name: "fdproxy", targets: ["fdproxy"]),
   ],

@@ -13,6 +13,7 @@ public struct ModelWord: ~Copyable, AtomicWord, @unchecked Sendable {
   public init(_ value: UInt64) { self.init(value, named: "") }
 
   /// - Parameters:
+  ///   - value: what it holds, as every thread sees it.
   ///   - name: how traces call it.
   ///   - describe: how traces write its values.
   public init(
