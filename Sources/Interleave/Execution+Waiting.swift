@@ -55,7 +55,7 @@ extension Execution {
   /// A lock's value is 0 or 1 + the thread that holds it.
   func lock(_ location: UInt8) {
     step(.lock, location)
-    synchronise(location, UInt64(current) + 1, .acquiring, "locks")
+    takeLock(location)
   }
 
   func tryLock(_ location: UInt8) -> Bool {
@@ -66,13 +66,20 @@ extension Execution {
       note("finds \(memory.name(location)) locked")
       return false
     }
-    synchronise(location, UInt64(current) + 1, .acquiring, "locks")
+    takeLock(location)
     return true
+  }
+
+  /// Whatever data the lock guards, the thread can now see what the last holder made of it.
+  private func takeLock(_ location: UInt8) {
+    synchronise(location, UInt64(current) + 1, .acquiring, "locks")
+    thread.pointee.history.mix(memory.stamp(location))
   }
 
   func unlock(_ location: UInt8) {
     step(.unlock, location)
     synchronise(location, 0, .releasing, "unlocks")
+    memory.setStamp(location, thread.pointee.history)
   }
 
   func park(_ location: UInt8) {
@@ -106,7 +113,7 @@ extension Execution {
   /// this hash. It orders nothing.
   func monitorUpdated(_ location: UInt8, _ state: Digest, observed: UInt64) {
     noteRead(location, observed)
-    memory.setFingerprint(location, state.low)
+    memory.setStamp(location, state)
     replace(location, Store(value: state.high), by: current)
   }
 

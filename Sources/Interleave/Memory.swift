@@ -21,8 +21,9 @@ struct Memory {
     /// The thread that made it, and its clock then. Its first value is no atomic store.
     var maker = Execution.outside
     var madeAt = 0
-    /// Half of the fingerprint of a monitor's state; the other half is its value.
-    var fingerprint: UInt64 = 0
+    /// Of a monitor its state. Of a lock what stands for all data that it guards: what its last
+    /// holder had observed and done.
+    var stamp = Digest()
     var name = ""
     var describe: ((UInt64) -> String)?
   }
@@ -67,7 +68,7 @@ struct Memory {
     location.pointee.stores.initialize(to: Store(value: value))
     location.pointee.maker = maker
     location.pointee.madeAt = madeAt
-    location.pointee.fingerprint = 0
+    location.pointee.stamp = Digest()
     location.pointee.name = name
     location.pointee.describe = nil
     count += 1
@@ -143,9 +144,9 @@ struct Memory {
     stores[place].view[location] = place
   }
 
-  func setFingerprint(_ location: UInt8, _ half: UInt64) {
-    locations[Int(location)].fingerprint = half
-  }
+  func stamp(_ location: UInt8) -> Digest { locations[Int(location)].stamp }
+
+  func setStamp(_ location: UInt8, _ stamp: Digest) { locations[Int(location)].stamp = stamp }
 
   func latestView() -> View {
     var view = View()
@@ -177,7 +178,7 @@ struct Memory {
           digest.mix(store.pointee.follows ? 1 : 0)
         }
       }
-      digest.mix(locations[Int(location)].fingerprint)
+      digest.mix(locations[Int(location)].stamp)
     }
     if let base { consistent.mix(into: &digest, from: base) }
     for cell in cells { cell.mix(into: &digest) }

@@ -1,5 +1,8 @@
 /// A lock whose waiting is understood: a thread that cannot have it does not run, and if nobody can
 /// go on that is a deadlock.
+///
+/// What it guards may be data of any kind: states that differ in it are kept apart. Only accesses
+/// of a `Cell` are checked for races, though.
 public struct ModelMutex: ~Copyable, @unchecked Sendable {
   private unowned(unsafe) let execution: Execution
   private let location: UInt8
