@@ -69,6 +69,31 @@ public struct ParkingTicket<Word: AtomicWord & ~Copyable>: ~Copyable {
     word.storeReleasing(Self.ticket(generation, Self.parked))
   }
 
+  /// Takes over a descriptor if it is parked.
+  ///
+  /// The word alone cannot tell that an owner is busy outside its handler. So whoever tries takes
+  /// the ticket first, and gives it back if the word says no.
+  ///
+  /// - Parameters:
+  ///   - ownership: of the descriptor that the ticket belongs to.
+  ///   - generation: the incarnation that is meant.
+  ///   - me: the new owner.
+  ///   - loop: the index of the loop that tries, which does one thing at a time.
+  /// - Returns: as `Ownership.takeOver(_:as:)`; `.busy` too if the descriptor is not parked or
+  ///   another one tries at the moment.
+  @inlinable
+  public borrowing func takeOver(
+    _ ownership: borrowing Ownership<Word>, _ generation: Generation, as me: ThreadBit,
+    by loop: Int
+  ) -> Takeover {
+    guard take(generation, by: loop) else {
+      return ownership.generation == generation ? .busy : .stale
+    }
+    let result = ownership.takeOver(generation, as: me)
+    if result == .taken { spend() } else { giveBack(generation, by: loop) }
+    return result
+  }
+
   /// Takes the ticket, to try a takeover: `spend` or `giveBack` has to follow.
   ///
   /// - Parameters:
@@ -76,7 +101,7 @@ public struct ParkingTicket<Word: AtomicWord & ~Copyable>: ~Copyable {
   ///   - loop: the index of the loop that tries, which does one thing at a time.
   /// - Returns: false if it is not parked, or if another one tries at the moment.
   @inlinable
-  public borrowing func take(_ generation: Generation, by loop: Int) -> Bool {
+  borrowing func take(_ generation: Generation, by loop: Int) -> Bool {
     // Acquire: P1.
     word.compareExchangeAcquiring(
       expected: Self.ticket(generation, Self.parked),
@@ -86,14 +111,14 @@ public struct ParkingTicket<Word: AtomicWord & ~Copyable>: ~Copyable {
 
   /// The takeover has succeeded. The caller is inside, so the incarnation is the same.
   @inlinable
-  public borrowing func spend() {
+  borrowing func spend() {
     // Release: P2.
     word.storeReleasing(0)
   }
 
   /// The takeover has failed: the descriptor is as parked as before, if it is still there.
   @inlinable
-  public borrowing func giveBack(_ generation: Generation, by loop: Int) {
+  borrowing func giveBack(_ generation: Generation, by loop: Int) {
     _ = word.compareExchangeAcquiring(
       expected: Self.ticket(generation, Self.firstTrier + UInt64(loop)),
       desired: Self.ticket(generation, Self.parked))

@@ -115,16 +115,8 @@ extension EventLoop {
 
   private func tryTakeover(_ handle: FDHandle) -> Takeover {
     guard core.isCurrent(handle) else { return .stale }
-    guard core.table[handle.fd].parking.take(handle.generation, by: index) else {
-      return core.isCurrent(handle) ? .busy : .stale
-    }
-    let result = core.table[handle.fd].ownership.takeOver(handle.generation, as: bit)
-    if result == .taken {
-      core.table[handle.fd].parking.spend()
-    } else {
-      core.table[handle.fd].parking.giveBack(handle.generation, by: index)
-    }
-    return result
+    return core.table[handle.fd].parking.takeOver(
+      core.table[handle.fd].ownership, handle.generation, as: bit, by: index)
   }
 
   /// The second part of a takeover. This loop is inside and the only owner: its kernel poller

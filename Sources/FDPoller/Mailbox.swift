@@ -38,7 +38,8 @@ package protocol Parker: ~Copyable, Sendable {
 /// after that.
 package final class Letter<Message> {
   let message: Message
-  fileprivate var older: UInt64 = 0
+  /// The letter that was the newest before this one was posted; 0 if there was none.
+  package fileprivate(set) var older: UInt64 = 0
 
   package init(_ message: Message) { self.message = message }
 }

@@ -2,5 +2,5 @@
 public enum ProofCatalogue {
   /// Every scenario, the smallest first.
   public static let scenarios: [ProofScenario] =
-    (2...4).flatMap(ProofScenario.custody)
+    (2...4).flatMap(ProofScenario.custody) + MailboxScenario.all.map(\.scenario)
 }

@@ -11,7 +11,7 @@ struct Explore: ParsableCommand {
 
   func run() throws {
     let scenarios = ProofCatalogue.scenarios.filter {
-      (threads == nil || $0.threads == threads) && (only == nil || $0.name == only)
+      (threads == nil || $0.threads == threads) && (only == nil || $0.name.hasPrefix(only!))
     }
     Prover.prove(scenarios) { result in
       print(result.scenario.name, result.model.rawValue, result.report)
