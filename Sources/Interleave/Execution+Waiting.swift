@@ -5,6 +5,7 @@ extension Execution {
   // MARK: Loops that wait for a change
 
   /// Sleeps until another look may find something else than the thread has read since it last spun.
+  /// If it has read nothing yet, it goes on.
   ///
   /// In C11 a load may return an old value again and again, but not for ever. Looks that find what
   /// the one before found make no difference, so the next one finds something new in at least one
@@ -13,7 +14,7 @@ extension Execution {
     guard current != Self.outside else { return }
     step(.spin, Operation.nowhere)
     thread.pointee.history.mix(0x5B1)
-    if !thread.pointee.isStirred && model == .c11 { findNews() }
+    if model == .c11 && !thread.pointee.isStirred && thread.pointee.watched != 0 { findNews() }
     note("looks again")
     thread.pointee.isStirred = false
     thread.pointee.watched = 0

@@ -36,14 +36,19 @@ final class Execution {
   /// The thread that took the last step, or `outside`.
   @exclusivity(unchecked) private var last = Execution.outside
   @exclusivity(unchecked) private var stepsHere = 0
+  /// Steps after which nothing is of interest.
+  private let longest: Int
   @exclusivity(unchecked) private(set) var failure: String?
+  /// How many steps the execution took until it went wrong.
+  private(set) var stepsToFailure = 0
   @exclusivity(unchecked) private var limit: String?
   /// What happened, step by step; only while a violation is told.
   @exclusivity(unchecked) var trace: Trace?
   private var hasSymmetry = false
   private(set) var setup: Setup?
 
-  init(options: Explorer.Options) {
+  init(options: Explorer.Options, longest: Int) {
+    self.longest = longest
     model = options.model
     search = Search(options: options)
     stepLimit = min(options.stepLimit, Clock.limit - 1)
@@ -182,8 +187,7 @@ final class Execution {
     case .park: return "is parked on \(name)"
     default:
       let watched = (0..<UInt8(View.locations)).filter { threads[index].watches($0) }
-      return "waits for a change of "
-        + (watched.isEmpty ? "nothing" : watched.map(memory.name).joined(separator: " or "))
+      return "waits for a change of " + watched.map(memory.name).joined(separator: " or ")
     }
   }
 
@@ -222,6 +226,7 @@ final class Execution {
         giveUp("no end after \(stepLimit) steps: a loop that makes no progress?")
         break
       }
+      if stepsHere > longest { search.runOut() }
       let action = search.chooseAction(
         enabled: enabled, interrupted: interruptible(enabled), self)
       if action < 8 {
@@ -255,7 +260,8 @@ final class Execution {
     case .lock:
       return memory.latest(operation.location).pointee.value == 0 && thread.pointee.buffer.isEmpty
     case .park: return memory.latest(operation.location).pointee.value != 0
-    case .spin: return thread.pointee.isStirred || hasNews(thread)
+    case .spin:
+      return thread.pointee.isStirred || thread.pointee.watched == 0 || hasNews(thread)
     case .store, .modify, .compareExchange, .tryLock, .unlock, .unpark:
       // A store that does not go into the buffer, or a locked instruction: the buffer comes first.
       return thread.pointee.buffer.isEmpty
@@ -291,6 +297,7 @@ final class Execution {
     guard failure == nil && limit == nil else { return }
     note("✗ \(message)")
     failure = message
+    stepsToFailure = stepsHere
     search.end()
   }
 

@@ -4,13 +4,17 @@ import CFibers
 struct Exploration {
   private let options: Explorer.Options
   private let totalSteps: Int
+  private let longest: Int
   private let execution: Execution
 
-  /// - Parameter totalSteps: a limit of the steps of all executions together.
-  init(_ options: Explorer.Options, totalSteps: Int = .max) {
+  /// - Parameters:
+  ///   - totalSteps: a limit of the steps of all executions together.
+  ///   - longest: how many steps a violation may take; what needs more is none.
+  init(_ options: Explorer.Options, totalSteps: Int = .max, longest: Int = .max) {
     self.options = options
     self.totalSteps = totalSteps
-    execution = Execution(options: options)
+    self.longest = longest
+    execution = Execution(options: options, longest: longest)
   }
 
   func run(_ scenario: (Setup) -> Void) -> Report {
@@ -26,7 +30,9 @@ struct Exploration {
       let outcome = execution.run(setup, scenario)
       executions += 1
       verdict = judge(outcome, executions, setup, scenario)
-      if verdict == nil && executions == 1 { verdict = rehearse(setup, scenario) }
+      if executions == 1, verdict == nil, case .passed = outcome {
+        verdict = rehearse(setup, scenario)
+      }
       if verdict == nil && !execution.search.backtrack() { verdict = exhausted }
     }
     return Report(
@@ -57,9 +63,10 @@ struct Exploration {
         ? Self.notDeterministic : .notExhausted("these choices are not of this scenario")
     }
     switch outcome {
-    case .failed: return tell(search.choices, search.preemptions, setup, scenario)
+    case .failed where execution.stepsToFailure <= longest:
+      return tell(search.choices, search.preemptions, setup, scenario)
     case .gaveUp(let reason): return .notExhausted(reason)
-    case .passed: break
+    case .passed, .failed: break
     }
     if options.replay != nil { return .notExhausted("one execution was replayed") }
     if search.hitStateLimit { return .notExhausted("more than \(options.stateLimit) states") }
@@ -85,6 +92,8 @@ struct Exploration {
     execution.trace = nil
     guard case .failed(let message) = outcome else { return Self.notDeterministic }
     return .violation(
-      Report.Violation(message: message, story: story, choices: choices, preemptions: preemptions))
+      Report.Violation(
+        message: message, story: story, choices: choices, preemptions: preemptions,
+        steps: execution.stepsToFailure))
   }
 }

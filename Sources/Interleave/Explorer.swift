@@ -22,8 +22,8 @@ public enum Explorer {
     public var mergesStates = true
     /// Whether one order is enough for steps that do not touch each other.
     public var prunesIndependent = true
-    /// Whether, after a violation has been found, one with the fewest preemptions is looked for.
-    /// That takes at most a few times as long as the first one took.
+    /// Whether, after a violation has been found, one is looked for that has the fewest preemptions
+    /// and, of those, the fewest steps. That takes at most a few times as long as the first one took.
     public var shortens = true
     /// Follows these choices, in one execution.
     public var replay: [Int]?
@@ -51,25 +51,31 @@ public enum Explorer {
     guard options.shortens, options.replay == nil, let violation = report.violation else {
       return report
     }
-    let shorter = fewestPreemptions(violation, options, budget: report.steps, scenario)
-    return shorter.map { report.telling($0) } ?? report
+    return report.telling(simplest(violation, options, budget: report.steps, scenario))
   }
 
-  /// A violation with fewer preemptions than this one, and the fewest that there are; nil if this
-  /// one has the fewest, or if the search for less takes much longer than the first one took.
-  private static func fewestPreemptions(
+  /// Of the violations with the fewest preemptions one with the fewest steps, as far as that can be
+  /// found without taking much longer than the first one took.
+  private static func simplest(
     _ found: Report.Violation, _ options: Options, budget: Int, _ scenario: (Setup) -> Void
-  ) -> Report.Violation? {
+  ) -> Report.Violation {
+    var best = found
     var bounded = options
     var left = 4 * budget + 50_000
-    for bound in 0..<found.preemptions {
-      bounded.preemptions = bound
-      let report = Exploration(bounded, totalSteps: left).run(scenario)
-      if let violation = report.violation { return violation }
+    func look(_ preemptions: Int, longest: Int) -> Report.Violation? {
+      guard left > 0 else { return nil }
+      bounded.preemptions = preemptions
+      let report = Exploration(bounded, totalSteps: left, longest: longest).run(scenario)
       left -= report.steps
-      if left <= 0 { return nil }
+      return report.violation
     }
-    return nil
+    for bound in 0..<found.preemptions {
+      guard let fewer = look(bound, longest: .max) else { continue }
+      best = fewer
+      break
+    }
+    while let shorter = look(best.preemptions, longest: best.steps - 1) { best = shorter }
+    return best
   }
 
   private static let exclusivity = ExclusivityChecks()

@@ -20,6 +20,8 @@ public struct Report: Sendable {
     public let choices: [Int]
     /// How often a thread was interrupted that could have gone on.
     public let preemptions: Int
+    /// How many steps it took until it went wrong.
+    public let steps: Int
   }
 
   /// How it ended.

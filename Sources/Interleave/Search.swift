@@ -102,6 +102,9 @@ struct Search {
     if case .following(let choices) = phase { tail.count < choices.count } else { false }
   }
 
+  /// The rest of the execution is of no interest.
+  mutating func runOut() { if case .exploring = phase { phase = .runningOut } }
+
   /// The execution has gone wrong.
   mutating func end() { phase = .ended }
 
@@ -188,7 +191,7 @@ struct Search {
     switch phase {
     case .exploring:
       guard enterFrame(enabled, interrupted, execution) else {
-        if case .exploring = phase { phase = .runningOut }
+        runOut()
         return noteTail(choice)
       }
       choice = Int(frames[depth].choice)

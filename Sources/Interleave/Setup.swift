@@ -45,8 +45,8 @@ public final class Setup {
     execution.note(text())
   }
 
-  /// Waits until another thread has changed something that this one has read since it last spun:
-  /// a word, a lock, a monitor. Belongs into every loop that waits for a change, so that the loop
+  /// Waits until another look may find something else than this thread has read since it last spun:
+  /// in a word, a lock, a monitor. Belongs into every loop that waits for a change, so that the loop
   /// ends. A thread that nobody wakes any more is part of a deadlock.
   public func spin() { execution.spin() }
 

@@ -112,6 +112,32 @@ struct ExplorerTests {
     #expect(fewest.executions == first.executions, "the figures are those of the first search")
   }
 
+  @Test(
+    "the story that is told has none but the steps that it takes", arguments: MemoryModel.allCases)
+  func fewestSteps(_ model: MemoryModel) {
+    func scenario(_ setup: Setup) {
+      let (own, shared) = (Word(0, "own"), Word(0, "shared"))
+      setup.thread("bystander") { for _ in 0..<3 { _ = own.word.fetchAdd(1, .relaxed) } }
+      for name in ["one", "two"] {
+        setup.thread(name) {
+          let found = shared.word.exchange(1, .acquiringAndReleasing)
+          setup.require(found == 0, "not the first")
+        }
+      }
+    }
+    var options = Explorer.Options(model: model)
+    options.shortens = false
+    #expect(Explorer.explore(options) { scenario($0) }.violation?.steps == 5)
+    let violation = expectViolation("not the first", model) { scenario($0) }
+    #expect(violation?.steps == 2)
+    #expect(
+      violation?.story == [
+        "one  changes shared: 0 → 1 (acquiringAndReleasing)",
+        "two  changes shared: 1 → 1 (acquiringAndReleasing)",
+        "two  ✗ not the first",
+      ])
+  }
+
   // MARK: Symmetry
 
   @Test("symmetric threads are explored in one order, and nothing is missed")

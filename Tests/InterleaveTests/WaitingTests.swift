@@ -122,4 +122,13 @@ struct WaitingTests {
       }
     }
   }
+
+  @Test("a loop that has read nothing yet does not sleep", arguments: MemoryModel.allCases)
+  func spinsFirst(_ model: MemoryModel) {
+    expectProof(model) { setup in
+      let flag = Word(0, "flag")
+      setup.thread("waiter") { repeat { setup.spin() } while flag.word.load(.relaxed) == 0 }
+      setup.thread("waker") { flag.word.store(1, .relaxed) }
+    }
+  }
 }
