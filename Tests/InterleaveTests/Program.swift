@@ -37,11 +37,14 @@ struct Program: CustomStringConvertible {
   ///
   /// - Parameter symmetry: the number of the symmetry class of the threads.
   func explored(
-    _ model: MemoryModel, merges: Bool = true, prunes: Bool = true, symmetry: Int = 0
+    _ model: MemoryModel, merges: Bool = true, prunes: Bool = true, symmetry: Int = 0,
+    preemptions: Int? = nil, executions: Int = 0
   ) -> (outcomes: Outcomes, report: Report) {
     var options = Explorer.Options(model: model)
     options.mergesStates = merges
     options.prunesIndependent = prunes
+    options.preemptions = preemptions
+    options.executionLimit = executions
     let found = Found()
     let report = Explorer.explore(options) { setup in
       let world = World(setup, words: words)

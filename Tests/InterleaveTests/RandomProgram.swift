@@ -10,6 +10,9 @@ struct ProgramGenerator {
   }
 
   private var state: UInt64
+  /// Whether stores may have the same value. Otherwise each has its own, and an outcome tells who
+  /// has read from whom.
+  var repeatsValues = false
 
   init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 | 1 }
 
@@ -39,8 +42,9 @@ struct ProgramGenerator {
   private mutating func body(
     _ thread: Int, _ steps: Int, of vocabulary: Vocabulary
   ) -> [Program.Step] {
-    // Every store has a value of its own, so that an outcome tells who read from whom.
-    (0..<steps).map { step(UInt64(thread * steps + $0 + 1), of: vocabulary) }
+    (0..<steps).map {
+      step(UInt64(repeatsValues ? 1 + next(below: 2) : thread * steps + $0 + 1), of: vocabulary)
+    }
   }
 
   private mutating func step(_ value: UInt64, of vocabulary: Vocabulary) -> Program.Step {

@@ -9,14 +9,15 @@ struct RandomProgramTests {
     arguments: MemoryModel.allCases, [ProgramGenerator.Vocabulary.everything, .atomicsAndPlainData])
   func shortCuts(model: MemoryModel, vocabulary: ProgramGenerator.Vocabulary) {
     var generator = ProgramGenerator(seed: 7)
-    var violations = 0
-    let programs = vocabulary == .everything ? 60 : 25
-    for _ in 0..<programs {
+    var (proofs, violations) = (0, 0)
+    for number in 0..<120 {
+      generator.repeatsValues = number % 2 == 0
       let program = generator.program(of: vocabulary)
-      let plain = program.explored(model, merges: false, prunes: false)
+      let plain = program.explored(model, merges: false, prunes: false, executions: 10_000)
+      if case .notExhausted = plain.report.verdict { continue }
       // A violation ends the exploration: then only the verdicts can be compared.
       let isViolation = plain.report.violation != nil
-      violations += isViolation ? 1 : 0
+      if isViolation { violations += 1 } else { proofs += 1 }
       for (merges, prunes) in [(true, false), (false, true), (true, true)] {
         let short = program.explored(model, merges: merges, prunes: prunes)
         #expect(
@@ -26,7 +27,26 @@ struct RandomProgramTests {
         #expect(isViolation || short.report.executions <= plain.report.executions)
       }
     }
-    #expect(0 < violations && violations < programs)
+    #expect(proofs > 30 && violations > 10)
+  }
+
+  @Test(
+    "within a bound on preemptions, merging changes no outcome", arguments: MemoryModel.allCases)
+  func bounds(model: MemoryModel) {
+    var generator = ProgramGenerator(seed: 23)
+    for number in 0..<40 {
+      generator.repeatsValues = number % 2 == 0
+      let program = generator.program(of: .everything)
+      for bound in 0...2 {
+        let plain = program.explored(model, merges: false, preemptions: bound)
+        let merged = program.explored(model, preemptions: bound)
+        let isViolation = plain.report.violation != nil
+        #expect(
+          isViolation == (merged.report.violation != nil)
+            && (isViolation || merged.outcomes == plain.outcomes),
+          "at most \(bound): \(program)\n\(merged.report)")
+      }
+    }
   }
 
   @Test(
@@ -60,7 +80,8 @@ struct RandomProgramTests {
     arguments: [MemoryModel.sequentiallyConsistent, .totalStoreOrder])
   func interpreter(model: MemoryModel) {
     var generator = ProgramGenerator(seed: 11)
-    for _ in 0..<150 {
+    for number in 0..<150 {
+      generator.repeatsValues = number % 2 == 0
       let program = generator.program(of: .atomics)
       let explored = program.explored(model)
       #expect(explored.report.isProved)
@@ -71,7 +92,8 @@ struct RandomProgramTests {
   @Test("the outcomes are those that the axioms of C++20 allow")
   func axioms() {
     var generator = ProgramGenerator(seed: 13)
-    for _ in 0..<60 {
+    for number in 0..<150 {
+      generator.repeatsValues = number % 2 == 0
       let program = generator.program(of: .atomics)
       let explored = program.explored(.c11)
       #expect(explored.report.isProved)
@@ -90,8 +112,9 @@ struct RandomProgramTests {
   func races() {
     var generator = ProgramGenerator(seed: 17)
     var races = 0
-    let programs = 120
-    for _ in 0..<programs {
+    let programs = 150
+    for number in 0..<programs {
+      generator.repeatsValues = number % 2 == 0
       let program = generator.program(of: .atomicsAndPlainData)
       let hasRace = AxiomaticModel.outcomes(program).hasRace
       races += hasRace ? 1 : 0

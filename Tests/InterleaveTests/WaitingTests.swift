@@ -131,4 +131,50 @@ struct WaitingTests {
       setup.thread("waker") { flag.word.store(1, .relaxed) }
     }
   }
+
+  @Test("a look that finds nothing new in one word may find a later change of another")
+  func laterChange() {
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+      expectViolation("the second only", .c11) { setup in
+        let words = [Word(0, "x"), Word(0, "y")]
+        let done = Word(0, "done")
+        let threads: [(String, () -> Void)] = [
+          (
+            "waiter",
+            {
+              guard done.word.load(.relaxed) == 1 else { return }
+              let first = words.map { $0.word.load(.relaxed) }
+              guard first == [0, 0] else { return }
+              setup.spin()
+              let second = words.map { $0.word.load(.relaxed) }
+              setup.require(second != [0, 1], "the second only")
+            }
+          ),
+          (
+            "early",
+            {
+              words[0].word.store(1, .relaxed)
+              done.word.store(1, .relaxed)
+            }
+          ),
+          ("late", { words[1].word.store(1, .relaxed) }),
+        ]
+        for index in order { setup.thread(threads[index].0, threads[index].1) }
+      }
+    }
+  }
+
+  @Test("a loop does not wait for what it has stored itself", arguments: MemoryModel.allCases)
+  func ownStores(_ model: MemoryModel) {
+    expectViolation("deadlock: waiter waits for a change of word", model) { setup in
+      let word = Word(0, "word")
+      setup.thread("waiter") {
+        while word.word.load(.relaxed) != 2 {
+          word.word.store(1, .relaxed)
+          setup.spin()
+        }
+      }
+      setup.thread("other") { _ = word.word.load(.relaxed) }
+    }
+  }
 }
