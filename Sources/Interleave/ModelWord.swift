@@ -48,6 +48,16 @@ public struct ModelWord: ~Copyable, AtomicWord, @unchecked Sendable {
   public borrowing func fetchAdd(_ amount: UInt64, _ ordering: Ordering) -> UInt64 {
     execution.modify(location, ordering) { $0 &+ amount }
   }
+
+  /// Sets bits and returns the former value.
+  public borrowing func fetchOr(_ bits: UInt64, _ ordering: Ordering) -> UInt64 {
+    execution.modify(location, ordering) { $0 | bits }
+  }
+
+  /// Keeps only these bits and returns the former value.
+  public borrowing func fetchAnd(_ bits: UInt64, _ ordering: Ordering) -> UInt64 {
+    execution.modify(location, ordering) { $0 & bits }
+  }
 }
 
 extension ModelWord {
