@@ -76,9 +76,13 @@ let package = Package(
         .product(name: "SystemPackage", package: "swift-system"),
       ],
       path: "Stress/StressKit", swiftSettings: dialect),
+    // The published protocol with three words, and its defects: a subject for tests, never used.
+    .target(
+      name: "SplitMask", dependencies: ["FDOwnership"], path: "Stress/SplitMask",
+      swiftSettings: dialect),
     .target(
       name: "ProofKit",
-      dependencies: ["FDAtomics", "FDNet", "FDOwnership", "FDPoller", "Interleave"],
+      dependencies: ["FDAtomics", "FDNet", "FDOwnership", "FDPoller", "Interleave", "SplitMask"],
       path: "Stress/ProofKit", swiftSettings: dialect),
     .executableTarget(
       name: "fdstress",
@@ -109,6 +113,9 @@ let package = Package(
       ], swiftSettings: dialect),
     .testTarget(
       name: "InterleaveTests", dependencies: ["FDAtomics", "FDOwnership", "Interleave", "TestKit"],
+      swiftSettings: dialect),
+    .testTarget(
+      name: "ProofKitTests", dependencies: ["Interleave", "ProofKit", "SplitMask"],
       swiftSettings: dialect),
     .testTarget(
       name: "StressKitTests", dependencies: ["StressKit", "TestKit"], swiftSettings: dialect),

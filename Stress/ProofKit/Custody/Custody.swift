@@ -3,27 +3,58 @@ import Interleave
 
 /// A way to say who may touch a descriptor, whose every atomic step is explored: what production
 /// does, or another one to compare it with.
+///
+/// One is made in the set-up, before any word of the scenario, and is free then.
 protocol Custody: AnyObject {
-  /// Free, never used before. Made in the set-up, before any word of the scenario.
-  ///
-  /// - Parameter setup: to name the words.
-  init(_ setup: Setup)
-
   func seal() -> Generation?
   func publish(group: Int, threads: ThreadMask)
-  /// Whether the thread is inside now.
-  func enter(_ generation: Generation, as me: ThreadBit) -> Bool
+  func enter(_ generation: Generation, as me: ThreadBit) -> Admission
   func leave(_ generation: Generation, as me: ThreadBit) -> Duty
-  func takeOver(_ generation: Generation, as me: ThreadBit) -> Bool
-  func end(_ generation: Generation, disowning: Bool, as me: ThreadBit) -> Deletion
+  func takeOver(_ generation: Generation, as me: ThreadBit) -> Admission
+  /// - Parameter isInside: whether the caller is.
+  func end(
+    _ generation: Generation, disowning: Bool, isInside: Bool, as me: ThreadBit
+  ) -> Deletion
   func free()
+
+  /// Whether nobody is let in who asks after a delete has returned, under any memory model. Threads
+  /// that know nothing of each other may disagree about the order of what happens to two words.
+  static var isImmediate: Bool { get }
 
   /// Whether a live incarnation holds the slot, or none; nil in between. At rest.
   var isLive: Bool? { get }
 }
 
+/// What a custody answers to a thread that wants to be inside.
+enum Admission: Equatable {
+  case inside
+  /// It is not, and may have to close all the same.
+  case refused(Duty)
+
+  /// Different for different answers.
+  var number: UInt64 {
+    switch self {
+    case .inside: 1
+    case .refused(let duty): duty.number << 1
+    }
+  }
+}
+
+extension Duty {
+  /// Different for different duties.
+  var number: UInt64 {
+    switch self {
+    case .none: 0
+    case .close: 1
+    case .letGo: 2
+    }
+  }
+}
+
 /// The production source: one word.
 final class OneWord: Custody {
+  static var isImmediate: Bool { true }
+
   private let ownership = Ownership<ModelWord>()
 
   init(_ setup: Setup) {
@@ -37,20 +68,22 @@ final class OneWord: Custody {
     ownership.publish(group: group, threads: threads)
   }
 
-  func enter(_ generation: Generation, as me: ThreadBit) -> Bool {
+  func enter(_ generation: Generation, as me: ThreadBit) -> Admission {
     switch ownership.enter(generation, as: me) {
-    case .entered: true
-    case .inside, .lost, .stale: false
+    case .entered: .inside
+    case .inside, .lost, .stale: .refused(.none)
     }
   }
 
   func leave(_ generation: Generation, as me: ThreadBit) -> Duty { ownership.leave(as: me) }
 
-  func takeOver(_ generation: Generation, as me: ThreadBit) -> Bool {
-    ownership.takeOver(generation, as: me) == .taken
+  func takeOver(_ generation: Generation, as me: ThreadBit) -> Admission {
+    ownership.takeOver(generation, as: me) == .taken ? .inside : .refused(.none)
   }
 
-  func end(_ generation: Generation, disowning: Bool, as me: ThreadBit) -> Deletion {
+  func end(
+    _ generation: Generation, disowning: Bool, isInside: Bool, as me: ThreadBit
+  ) -> Deletion {
     disowning ? ownership.disown(generation) : ownership.delete(generation)
   }
 

@@ -4,7 +4,7 @@ extension ProofScenario {
   /// The production word under a mix of roles.
   init(_ scenario: CustodyScenario, models: [MemoryModel] = Self.strongAndWeak) {
     self.init(scenario.name, threads: scenario.roles.count, models: models) {
-      { scenario.setUp($0, OneWord.self) }
+      { scenario.setUp($0, OneWord.init) }
     }
   }
 

@@ -11,10 +11,14 @@ struct CustodyScenario: Sendable {
   /// Who may enter the incarnation that is there from the start: the first thread that has an event
   /// for it, or all of them.
   let owners: ThreadMask
+  /// Whether handlers touch plain data, in which races are found. Of what goes wrong the ledger
+  /// speaks more clearly, but often later.
+  let hasData: Bool
 
-  init(_ roles: [Role], isShared: Bool) {
+  init(_ roles: [Role], isShared: Bool, hasData: Bool = true) {
     self.roles = roles
     self.isShared = isShared
+    self.hasData = hasData
     var far = 0
     bits = roles.indices.map { index in
       guard roles[index] == .farTakeover else { return ThreadBit(group: 1, index: index) }
@@ -35,8 +39,10 @@ struct CustodyScenario: Sendable {
   var beginsLive: Bool { !roles.contains(.insert) }
 
   /// One execution.
-  func setUp<Subject: Custody>(_ setup: Setup, _: Subject.Type) {
-    let descriptor = ModelDescriptor<Subject>(setup, self)
+  ///
+  /// - Parameter makeSubject: makes the custody, and names its words.
+  func setUp<Subject: Custody>(_ setup: Setup, _ makeSubject: (Setup) -> Subject) {
+    let descriptor = ModelDescriptor(setup, self, makeSubject(setup))
     for (thread, role) in roles.enumerated() {
       setup.thread("\(role.rawValue) \(thread)", symmetry: symmetry(thread)) {
         descriptor.act(role, thread)

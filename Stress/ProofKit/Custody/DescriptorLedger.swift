@@ -16,6 +16,8 @@ struct DescriptorLedger: Hashable {
   private var released: Bits = 0
   private var closed: Bits = 0
   private var letGo: Bits = 0
+  /// Who has taken each incarnation over last, as a set of one or none, for each a byte.
+  private var heirs: UInt64 = 0
   private let isShared: Bool
 
   init(isShared: Bool) { self.isShared = isShared }
@@ -41,14 +43,32 @@ struct DescriptorLedger: Hashable {
     (deleted | disowned) & Self.bit(generation) != 0
   }
 
-  /// - Parameter wasEnded: somebody had ended it before this thread asked to enter.
-  mutating func enter(_ thread: Int, _ generation: Generation, wasEnded: Bool) -> String? {
-    defer { inside |= UInt64(Self.bit(thread)) << (generation.rawValue * 8) }
+  /// How a thread has come inside. Somebody may have ended the incarnation before it asked.
+  enum WayIn {
+    case event(wasEnded: Bool)
+    case takeover(wasEnded: Bool)
+  }
+
+  mutating func enter(_ thread: Int, _ generation: Generation, _ way: WayIn) -> String? {
+    let place = generation.rawValue * 8
+    defer { inside |= UInt64(Self.bit(thread)) << place }
+    let wasEnded: Bool
+    var heir = Bits(truncatingIfNeeded: heirs >> place)
+    switch way {
+    case .event(let ended): wasEnded = ended
+    case .takeover(let ended):
+      wasEnded = ended
+      heir = Self.bit(thread)
+      heirs = heirs & ~(0xFF << place) | UInt64(heir) << place
+    }
     if inserted & Self.bit(generation) == 0 { return "a handler runs for a stale event" }
     if released & Self.bit(generation) != 0 { return "a handler runs after the close" }
     if wasEnded { return "a thread enters after the delete" }
     if !isShared && insiders(generation) & ~Self.bit(thread) != 0 {
       return "two threads are inside the handler of one owner"
+    }
+    if heir & ~Self.bit(thread) != 0 {
+      return "two owners: a handler runs on a thread that the descriptor was taken from"
     }
     return nil
   }
@@ -82,6 +102,7 @@ struct DescriptorLedger: Hashable {
 
   /// - Parameter isLive: whether the slot holds a live incarnation; nil if neither that nor free.
   func complaint(isLive: Bool?) -> String? {
+    if deleted & ~closed != 0 { return "a leak: it was deleted, and nobody has closed it" }
     guard let isLive else { return "the slot is neither free nor at rest" }
     if closed != deleted { return "what is deleted and what is closed differ" }
     if letGo != disowned { return "what is disowned and what is let go differ" }
@@ -92,22 +113,27 @@ struct DescriptorLedger: Hashable {
 }
 
 extension DescriptorLedger: CustomStringConvertible {
-  /// Only what is the case: `inside 1: thread 0; deleted 1`.
+  /// `incarnation 1: thread 0 inside, deleted`.
   var description: String {
-    func list(_ name: String, _ bits: Bits) -> String? {
-      bits == 0
-        ? nil
-        : name + " "
-          + (0..<8).filter { bits & Self.bit($0) != 0 }.map(String.init).joined(separator: " ")
-    }
-    let inside = (0..<8).map { incarnation in
-      list(
-        "inside \(incarnation): thread", Bits(truncatingIfNeeded: self.inside >> (incarnation * 8)))
-    }
-    return
-      (inside + [
-        list("deleted", deleted), list("disowned", disowned), list("released", released),
-        list("closed", closed), list("let go", letGo),
-      ]).compactMap(\.self).joined(separator: "; ")
+    (0..<8).filter { inserted & Self.bit($0) != 0 }.map(describe).joined(separator: "; ")
+  }
+
+  private func describe(_ incarnation: Int) -> String {
+    let bit = Self.bit(incarnation)
+    let inside = Bits(truncatingIfNeeded: self.inside >> (incarnation * 8))
+    let heir = Bits(truncatingIfNeeded: heirs >> (incarnation * 8))
+    var words = [inside == 0 ? "nobody inside" : "\(list(inside)) inside"]
+    if heir != 0 { words.append("taken over by \(list(heir))") }
+    if deleted & bit != 0 { words.append("deleted") }
+    if disowned & bit != 0 { words.append("disowned") }
+    if released & bit != 0 { words.append("orphan deletion begun") }
+    if closed & bit != 0 { words.append("closed") }
+    if letGo & bit != 0 { words.append("let go") }
+    return "incarnation \(incarnation): " + words.joined(separator: ", ")
+  }
+
+  private func list(_ threads: Bits) -> String {
+    (0..<8).filter { threads & Self.bit($0) != 0 }.map { "thread \($0)" }
+      .joined(separator: " and ")
   }
 }

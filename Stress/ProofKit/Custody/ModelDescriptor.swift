@@ -8,9 +8,9 @@ final class ModelDescriptor<Subject: Custody> {
   private let custody: Subject
   private let ledger: Monitor<DescriptorLedger>
   /// Written by whoever is alone with the slot, read in every handler.
-  private let fields: Cell<Int>
+  private let fields: Cell<Int>?
   /// What the handlers of a single owner leave to each other.
-  private let state: Cell<Int>
+  private let state: Cell<Int>?
   /// What the thread that deletes wants the orphan deletion to know. If there are several, who of
   /// them has deleted it is not known, and so not checked.
   private let will: Cell<Int>?
@@ -19,14 +19,16 @@ final class ModelDescriptor<Subject: Custody> {
   private let number: ModelWord?
   private let firstGeneration: Generation
 
-  init(_ setup: Setup, _ scenario: CustodyScenario) {
+  init(_ setup: Setup, _ scenario: CustodyScenario, _ custody: Subject) {
     self.setup = setup
     self.scenario = scenario
-    custody = Subject(setup)
+    self.custody = custody
     ledger = Monitor(DescriptorLedger(isShared: scenario.isShared), named: "the ledger")
-    fields = Cell(0, named: "the slot's fields")
-    state = Cell(0, named: "the handler's state")
-    will = scenario.roles.filter(\.ends).count == 1 ? Cell(0, named: "the deleter's data") : nil
+    fields = scenario.hasData ? Cell(0, named: "the slot's fields") : nil
+    state = scenario.hasData ? Cell(0, named: "the handler's state") : nil
+    will =
+      scenario.hasData && scenario.roles.filter(\.ends).count == 1
+      ? Cell(0, named: "the deleter's data") : nil
     number = scenario.roles.contains(.reuse) ? ModelWord(1, named: "the kernel's table") : nil
     // There has been another incarnation before.
     let before = custody.seal() ?? Generation(rawValue: 0)
@@ -46,7 +48,9 @@ final class ModelDescriptor<Subject: Custody> {
     case .event: event(firstGeneration, thread, me)
     case .staleEvent: event(Generation(rawValue: firstGeneration.rawValue - 1), thread, me)
     case .deleteInside:
-      event(firstGeneration, thread, me) { self.end(self.firstGeneration, false, thread, me) }
+      event(firstGeneration, thread, me) {
+        self.end(self.firstGeneration, false, thread, me, isInside: true)
+      }
     case .takeover, .farTakeover: takeOver(thread, me)
     case .nest:
       takeOver(thread, me) { self.event(self.firstGeneration, thread, me, isNested: true) }
@@ -62,44 +66,58 @@ final class ModelDescriptor<Subject: Custody> {
     _ body: () -> Void = {}
   ) {
     let wasEnded = wasEnded(generation)
-    let entered = custody.enter(generation, as: me)
-    forget(generation, allBut: (entered ? 2 : 0) + (wasEnded ? 1 : 0) + (isNested ? 4 : 0))
-    guard entered else { return }
-    if isNested {
-      finish(custody.leave(generation, as: me), generation)
-    } else {
-      handle(generation, thread, me, wasEnded: wasEnded, body)
+    setup.note("has an event")
+    let admission = custody.enter(generation, as: me)
+    forget(
+      generation,
+      allBut: admission.number << 2 + (wasEnded ? 1 : 0) + (isNested ? 2 : 0))
+    switch admission {
+    case .refused(let duty):
+      setup.note("is not let in")
+      finish(duty, generation)
+    case .inside where isNested: finish(custody.leave(generation, as: me), generation)
+    case .inside: handle(generation, thread, me, .event(wasEnded: wasEnded), body)
     }
   }
 
   private func takeOver(_ thread: Int, _ me: ThreadBit, _ body: () -> Void = {}) {
     let wasEnded = wasEnded(firstGeneration)
-    let taken = custody.takeOver(firstGeneration, as: me)
-    forget(firstGeneration, allBut: (taken ? 2 : 0) + (wasEnded ? 1 : 0))
-    guard taken else { return }
-    handle(firstGeneration, thread, me, wasEnded: wasEnded, body)
+    setup.note("wants to take the descriptor over")
+    let admission = custody.takeOver(firstGeneration, as: me)
+    forget(firstGeneration, allBut: admission.number << 1 + (wasEnded ? 1 : 0))
+    switch admission {
+    case .refused(let duty):
+      setup.note("has not taken it over")
+      finish(duty, firstGeneration)
+    case .inside: handle(firstGeneration, thread, me, .takeover(wasEnded: wasEnded), body)
+    }
   }
 
   /// The thread is inside.
   private func handle(
-    _ generation: Generation, _ thread: Int, _ me: ThreadBit, wasEnded: Bool, _ body: () -> Void
+    _ generation: Generation, _ thread: Int, _ me: ThreadBit, _ way: DescriptorLedger.WayIn,
+    _ body: () -> Void
   ) {
-    record { $0.enter(thread, generation, wasEnded: wasEnded) }
-    _ = fields.value
-    if !scenario.isShared { state.value += 1 }
+    setup.note("is inside, and runs the handler")
+    record { $0.enter(thread, generation, way) }
+    _ = fields?.value
+    if !scenario.isShared { state?.value += 1 }
     body()
     forget(generation)
     ledger.update { $0.leave(thread, generation) }
+    setup.note("has run the handler, and leaves")
     let duty = custody.leave(generation, as: me)
-    forget(generation, allBut: duty == .none ? 0 : duty == .close ? 1 : 2)
+    forget(generation, allBut: duty.number)
     finish(duty, generation)
   }
 
   private func end(
-    _ generation: Generation, _ disowning: Bool, _ thread: Int, _ me: ThreadBit
+    _ generation: Generation, _ disowning: Bool, _ thread: Int, _ me: ThreadBit,
+    isInside: Bool = false
   ) {
+    setup.note(disowning ? "disowns the descriptor" : "deletes the descriptor")
     will?.value = thread
-    let deletion = custody.end(generation, disowning: disowning, as: me)
+    let deletion = custody.end(generation, disowning: disowning, isInside: isInside, as: me)
     forget(generation, allBut: deletion == .alreadyGone ? 0 : deletion == .deferred ? 1 : 2)
     switch deletion {
     case .alreadyGone: break
@@ -113,10 +131,11 @@ final class ModelDescriptor<Subject: Custody> {
   /// The orphan deletion, if it has fallen to this thread.
   private func finish(_ duty: Duty, _ generation: Generation) {
     guard duty != .none else { return }
+    setup.note("runs the orphan deletion")
     record { $0.release(generation) }
     _ = will?.value
-    fields.value = 0
-    state.value = 0
+    fields?.value = 0
+    state?.value = 0
     custody.free()
     ledger.update { $0.depart(generation, as: duty) }
     number?.storeReleasing(0)
@@ -141,8 +160,8 @@ final class ModelDescriptor<Subject: Custody> {
 
   private func publish(_ generation: Generation, _ threads: ThreadMask) {
     record { $0.insert(generation) }
-    fields.value = 1
-    state.value = 0
+    fields?.value = 1
+    state?.value = 0
     custody.publish(group: 1, threads: threads)
   }
 
@@ -155,7 +174,8 @@ final class ModelDescriptor<Subject: Custody> {
 
   /// Whether the descriptor's end was certain before this moment.
   private func wasEnded(_ generation: Generation) -> Bool {
-    scenario.roles.contains(where: \.ends) && ledger.update { $0.isEnded(generation) }
+    Subject.isImmediate && scenario.roles.contains(where: \.ends)
+      && ledger.update { $0.isEnded(generation) }
   }
 
   /// The thread's own constants aside, it goes on by this incarnation and these results alone.

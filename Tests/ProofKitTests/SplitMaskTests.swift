@@ -1,0 +1,196 @@
+import Interleave
+import ProofKit
+import SplitMask
+import Testing
+
+/// The published protocol with three words is where the explorer shows that it finds real bugs.
+@Suite("The split-mask protocol")
+struct SplitMaskTests {
+  @Test("each historical defect is found, in the fewest preemptions", arguments: Finding.all)
+  func found(_ finding: Finding) throws {
+    let violation = try finding.violation()
+    #expect(violation.message == finding.message)
+    #expect(violation.preemptions == finding.preemptions)
+    for bound in 0..<finding.preemptions {
+      var bounded = Explorer.Options(model: finding.model)
+      bounded.preemptions = bound
+      #expect(finding.scenario().explore(bounded).violation == nil)
+    }
+  }
+
+  @Test("its story names threads and masks, and ends where it goes wrong", arguments: Finding.all)
+  func story(_ finding: Finding) throws {
+    let story = try finding.violation().story
+    var rest = story[...]
+    for line in finding.story {
+      let found = try #require(
+        rest.firstIndex { $0.split(separator: " ").joined(separator: " ") == line },
+        "\(line) is not in this place:\n\(story.joined(separator: "\n"))")
+      rest = rest[(found + 1)...]
+    }
+    #expect(story.last?.hasSuffix("✗ " + finding.message) == true)
+    #expect(story.count { $0.contains("✗") } == 1)
+  }
+
+  @Test("its choices, replayed, give the same violation", arguments: Finding.all)
+  func replayed(_ finding: Finding) throws {
+    let violation = try finding.violation()
+    var options = Explorer.Options(model: finding.model)
+    options.replay = violation.choices
+    let report = finding.scenario().explore(options)
+    #expect(report.executions == 1)
+    #expect(report.violation?.message == violation.message)
+    #expect(report.violation?.story == violation.story)
+  }
+
+  @Test(
+    "it shows under the weaker memory models too, and not under stronger ones",
+    arguments: SplitMaskScenario.catalogue.filter { $0.roles.count == 2 }, MemoryModel.allCases)
+  func models(_ shown: SplitMaskScenario, _ model: MemoryModel) throws {
+    let report = try #require(
+      ProofScenario(
+        custody: shown.roles, isShared: shown.isShared, subject: .splitMask(shown.defect))
+    ).explore(Explorer.Options(model: model))
+    if shown.models.contains(model) {
+      #expect(report.violation != nil)
+    } else {
+      #expect(report.isProved, "\(report)")
+    }
+  }
+
+  @Test(
+    "cured of all defects, and as one word, it is proved where the defects show",
+    arguments: SplitMaskScenario.catalogue, [false, true])
+  func cured(_ shown: SplitMaskScenario, _ isOneWord: Bool) throws {
+    let scenario = try #require(
+      ProofScenario(
+        custody: shown.roles, isShared: shown.isShared,
+        subject: isOneWord ? .oneWord : .splitMask(nil)))
+    // Three threads under C11 take a debug build too long.
+    for model in MemoryModel.allCases where scenario.threads < 3 || model != .c11 {
+      let report = scenario.explore(Explorer.Options(model: model))
+      #expect(report.isProved, "\(model): \(report)")
+    }
+  }
+
+  @Test("a scenario is there for the roles that the protocol has verbs for")
+  func verbs() {
+    func exists(_ roles: [Role], _ subject: Subject) -> Bool {
+      ProofScenario(custody: roles, isShared: false, subject: subject) != nil
+    }
+    #expect(exists([.event, .takeover, .delete], .splitMask(nil)))
+    #expect(!exists([.event, .disown], .splitMask(nil)))
+    #expect(exists([.event, .disown], .oneWord))
+    #expect(!exists([.delete, .deleteInside], .splitMask(.doubleLast)))
+    #expect(!exists([], .splitMask(nil)))
+    #expect(!exists(Array(repeating: .event, count: 8), .oneWord))
+  }
+}
+
+/// What is expected of the exploration of one defect.
+struct Finding: Sendable, CustomTestStringConvertible {
+  let defect: SplitMaskDefect
+  let model: MemoryModel
+  let message: String
+  let preemptions: Int
+  /// Some lines of the story, in this order.
+  let story: [String]
+
+  var testDescription: String { defect.rawValue }
+
+  func scenario() -> ProofScenario { ProofScenario.scenario(for: defect).0 }
+
+  func violation() throws -> Report.Violation {
+    let (scenario, model) = ProofScenario.scenario(for: defect)
+    #expect(model == self.model)
+    let report = scenario.explore(Explorer.Options(model: model))
+    return try #require(report.violation, "\(report)")
+  }
+
+  private init(
+    _ defect: SplitMaskDefect, under model: MemoryModel = .sequentiallyConsistent,
+    _ message: String, preemptions: Int = 1, _ story: [String]
+  ) {
+    self.defect = defect
+    self.model = model
+    self.message = message
+    self.preemptions = preemptions
+    self.story = story
+  }
+
+  static let all = [
+    Finding(
+      .doubleLast, "two threads run the orphan deletion",
+      [
+        "event 0 reads thread mask: thread 0 (sequentiallyConsistent)",
+        "delete 1 changes running mask: thread 1 → none (sequentiallyConsistent)",
+        "delete 1 runs the orphan deletion",
+        "event 0 changes running mask: thread 0 → none (sequentiallyConsistent)",
+        "event 0 runs the orphan deletion",
+      ]),
+    Finding(
+      .takeoverInGap, "two owners: a handler runs on a thread that the descriptor was taken from",
+      [
+        "event 0 reads thread mask: thread 0 (sequentiallyConsistent)",
+        "takeover 1 changes running mask: none → thread 1 (sequentiallyConsistent)",
+        "takeover 1 changes thread mask: thread 0 → thread 1 (sequentiallyConsistent)",
+        "takeover 1 changes running mask: thread 1 → none (sequentiallyConsistent)",
+        "event 0 changes running mask: none → thread 0 (sequentiallyConsistent)",
+        "event 0 is inside, and runs the handler",
+      ]),
+    Finding(
+      .spinNoExit,
+      "deadlock: event 0 waits for a change of running mask or thread mask, "
+        + "event 1 waits for a change of running mask or thread mask",
+      [
+        "event 0 changes running mask: thread 2 → thread 0, thread 2 (sequentiallyConsistent)",
+        "delete 2 stores thread mask: none (sequentiallyConsistent)",
+        "event 0 reads thread mask: none (sequentiallyConsistent)",
+        "event 1 reads thread mask: none (sequentiallyConsistent)",
+      ]),
+    Finding(
+      .casForces, "two threads are inside the handler of one owner",
+      [
+        "event 0 changes running mask: none → thread 0 (sequentiallyConsistent)",
+        "event 0 is inside, and runs the handler",
+        "takeover 1 changes running mask: thread 0 → thread 1 (sequentiallyConsistent)",
+        "takeover 1 is inside, and runs the handler",
+      ]),
+    Finding(
+      .staleThreadMaskLeak, "a leak: it was deleted, and nobody has closed it",
+      [
+        "event 0 has run the handler, and leaves",
+        "event 0 reads thread mask: thread 0, thread 1 (sequentiallyConsistent)",
+        "delete 1 changes running mask: thread 0, thread 1 → thread 0 (sequentiallyConsistent)",
+        "event 0 changes running mask: thread 0 → none (sequentiallyConsistent)",
+        "at the end reads must close: yes (relaxed)",
+      ]),
+    Finding(
+      .lastThenStall, "it is closed while somebody is inside", preemptions: 2,
+      [
+        "event 0 changes running mask: thread 0 → none (sequentiallyConsistent)",
+        "delete-inside 1 is inside, and runs the handler",
+        "delete-inside 1 stores must close: yes (sequentiallyConsistent)",
+        "event 0 changes must close: yes → no (sequentiallyConsistent)",
+        "event 0 runs the orphan deletion",
+      ]),
+    Finding(
+      .storeBufferedDelete, under: .totalStoreOrder, "it is closed while somebody is inside",
+      [
+        "delete 1 buffers thread mask: none (releasing)",
+        "delete 1 reads running mask: none (sequentiallyConsistent)",
+        "event 0 is inside, and runs the handler",
+        "delete 1 flushes thread mask: none",
+        "delete 1 runs the orphan deletion",
+      ]),
+    Finding(
+      .relaxedPair, under: .c11,
+      "two owners: a handler runs on a thread that the descriptor was taken from",
+      [
+        "takeover 1 changes thread mask: thread 0 → thread 1 (sequentiallyConsistent)",
+        "event 0 reads running mask: thread 0 (relaxed)",
+        "event 0 reads thread mask: thread 0 (relaxed, an older store)",
+        "event 0 is inside, and runs the handler",
+      ]),
+  ]
+}
