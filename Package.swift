@@ -115,8 +115,8 @@ let package = Package(
       name: "InterleaveTests", dependencies: ["FDAtomics", "FDOwnership", "Interleave", "TestKit"],
       swiftSettings: dialect),
     .testTarget(
-      name: "ProofKitTests", dependencies: ["Interleave", "ProofKit", "SplitMask"],
-      swiftSettings: dialect),
+      name: "ProofKitTests",
+      dependencies: ["FDOwnership", "Interleave", "ProofKit", "SplitMask"], swiftSettings: dialect),
     .testTarget(
       name: "StressKitTests", dependencies: ["StressKit", "TestKit"], swiftSettings: dialect),
     .testTarget(

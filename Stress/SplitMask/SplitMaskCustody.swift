@@ -38,11 +38,15 @@ public import FDOwnership
 // after the step is too late, since somebody may have entered since: LAST_THEN_STALL. What is left
 // is step 5, to go in again and leave properly. As published, leaving stops at step 3.
 //
-// What that cannot cure. Between steps 4 and 5 the descriptor may be closed and its number used
-// again: the mark then stands in the running mask of the next incarnation, which a takeover finds
-// busy, and the claim that may follow is the next incarnation's. Only a generation that is in the
-// same word as the masks prevents that. All eight defects are cured here within one incarnation,
-// which is what the explorer proves.
+// That cures all eight defects, for one incarnation of a number, and takeovers of descriptors with
+// one owner. The explorer proves it, and shows what no order of these steps cures:
+//
+// - Between any two of them the descriptor may be closed and its number used again. Who has passed
+//   the first test of T then finds itself inside the next incarnation, and step 5 of leaving marks
+//   the next one. A generation beside the masks does not prevent that; it has to be in the same
+//   word.
+// - A shared descriptor cannot be taken over by one of its owners: between its two steps the mark
+//   of the taker looks like that of an owner, and others enter.
 
 /// What somebody is told who asks to be let in.
 @frozen
@@ -167,7 +171,7 @@ extension SplitMaskCustody where Word: ~Copyable {
 // MARK: - Take over and delete
 
 extension SplitMaskCustody where Word: ~Copyable {
-  /// Makes the descriptor the caller's alone, with the caller inside.
+  /// Makes the descriptor the caller's alone, with the caller inside. It has one owner.
   @inlinable
   public borrowing func takeOver(as me: ThreadMask) -> Admission {
     var expected: UInt64 = 0

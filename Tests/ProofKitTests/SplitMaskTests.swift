@@ -1,3 +1,4 @@
+import FDOwnership
 import Interleave
 import ProofKit
 import SplitMask
@@ -73,6 +74,68 @@ struct SplitMaskTests {
     }
   }
 
+  @Test(
+    "cured, it is proved for every two threads that it is meant for",
+    arguments: [[Role.event, .takeover], [.event]], MemoryModel.allCases)
+  func pairs(_ entering: [Role], _ model: MemoryModel) throws {
+    // A shared descriptor is never taken over.
+    let isShared = !entering.contains(.takeover)
+    let others: [Role] = entering + [.delete, .deleteInside]
+    for (first, second) in entering.flatMap({ first in others.map { (first, $0) } }) {
+      let scenario = try #require(
+        ProofScenario(custody: [first, second], isShared: isShared, subject: .splitMask(nil)))
+      let report = scenario.explore(Explorer.Options(model: model))
+      #expect(report.isProved, "\(scenario.name): \(report)")
+    }
+  }
+
+  @Test(
+    "what no order of its steps can guarantee, one word can",
+    arguments: [
+      ([Role.event, .delete, .reuse], false, "a handler runs after the close"),
+      (
+        [.event, .takeover], true,
+        "two owners: a handler runs on a thread that the descriptor was taken from"
+      ),
+    ])
+  func limits(_ roles: [Role], _ isShared: Bool, _ message: String) throws {
+    func explore(_ subject: Subject) throws -> Report {
+      let scenario = try #require(
+        ProofScenario(custody: roles, isShared: isShared, subject: subject))
+      return scenario.explore(Explorer.Options())
+    }
+    #expect(try explore(.splitMask(nil)).violation?.message == message)
+    #expect(try explore(.oneWord).isProved)
+  }
+
+  @Test("cured, it is proved for an event, a takeover and a delete")
+  func threeThreads() throws {
+    let scenario = try #require(
+      ProofScenario(
+        custody: [.event, .takeover, .delete], isShared: false, subject: .splitMask(nil)))
+    let report = scenario.explore(Explorer.Options())
+    #expect(report.isProved, "\(report)")
+  }
+
+  @Test("on the processor's words, the last one to leave closes, and nobody enters after that")
+  func hardware() {
+    let custody = SplitMaskCustody<HardwareMaskWord>(nil) {}
+    let (first, second) = (ThreadMask(rawValue: 1), ThreadMask(rawValue: 2))
+    custody.publish([first, second])
+    let taken = [custody.takeOver(as: first), custody.takeOver(as: second)]
+    #expect(taken == [.inside, .refused(mustClose: false)])
+    let leftByTaker = custody.leave(as: first)
+    #expect(!leftByTaker)
+    let entered = [custody.enter(as: second), custody.enter(as: first)]
+    #expect(entered == [.refused(mustClose: false), .inside])
+    let closings = [custody.delete(as: second), custody.leave(as: first)]
+    #expect(closings == [false, true])
+    let late = custody.enter(as: first)
+    #expect(late == .refused(mustClose: false))
+    let end = custody.state
+    #expect(end == (running: [], threads: [], mustClose: false))
+  }
+
   @Test("a scenario is there for the roles that the protocol has verbs for")
   func verbs() {
     func exists(_ roles: [Role], _ subject: Subject) -> Bool {
@@ -140,7 +203,7 @@ struct Finding: Sendable, CustomTestStringConvertible {
       ]),
     Finding(
       .spinNoExit,
-      "deadlock: event 0 waits for a change of running mask or thread mask, "
+      "deadlock: event 0 waits for a change of running mask or thread mask; "
         + "event 1 waits for a change of running mask or thread mask",
       [
         "event 0 changes running mask: thread 2 → thread 0, thread 2 (sequentiallyConsistent)",

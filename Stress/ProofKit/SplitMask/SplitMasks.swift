@@ -2,19 +2,20 @@ import FDOwnership
 import Interleave
 import SplitMask
 
-/// The published protocol, with or without a defect. It has no generations: a scenario has one
-/// incarnation of the number, and one thread that ends it.
+/// The published protocol, with or without a defect. One thread of a scenario ends the descriptor.
 final class SplitMasks: Custody {
   static var isImmediate: Bool { false }
 
   private let masks: SplitMaskCustody<ModelWord>
-  /// Counted in the set-up, which makes the one incarnation that threads see.
-  private var incarnation: UInt64 = 0
+  /// Beside the masks, where every verb but `leave` looks at it first. Only if the number may be
+  /// used again: otherwise threads see one incarnation.
+  private let generation: ModelWord?
 
-  init(_ setup: Setup, _ defect: SplitMaskDefect?) {
+  init(_ setup: Setup, _ defect: SplitMaskDefect?, hasGenerations: Bool) {
     // The explorer runs every thread of a scenario on the one that explores.
     nonisolated(unsafe) let setup = setup
     masks = SplitMaskCustody(defect) { setup.spin() }
+    generation = hasGenerations ? ModelWord(0, named: "generation") : nil
     setup.name(0, "running mask", describe: Self.list)
     setup.name(1, "thread mask", describe: Self.list)
     setup.name(2, "must close") { $0 == 0 ? "no" : "yes" }
@@ -26,12 +27,16 @@ final class SplitMasks: Custody {
     return threads.isEmpty ? "none" : threads.map { "thread \($0)" }.joined(separator: ", ")
   }
 
-  func seal() -> Generation? { Generation(rawValue: incarnation) }
+  private func isCurrent(_ generation: Generation) -> Bool {
+    (self.generation?.loadAcquiring() ?? generation.rawValue) == generation.rawValue
+  }
+
+  func seal() -> Generation? { Generation(rawValue: generation?.loadAcquiring() ?? 0) }
 
   func publish(group: Int, threads: ThreadMask) { masks.publish(threads) }
 
   func enter(_ generation: Generation, as me: ThreadBit) -> Admission {
-    Admission(masks.enter(as: me.mask))
+    isCurrent(generation) ? Admission(masks.enter(as: me.mask)) : .refused(.none)
   }
 
   func leave(_ generation: Generation, as me: ThreadBit) -> Duty {
@@ -39,7 +44,7 @@ final class SplitMasks: Custody {
   }
 
   func takeOver(_ generation: Generation, as me: ThreadBit) -> Admission {
-    Admission(masks.takeOver(as: me.mask))
+    isCurrent(generation) ? Admission(masks.takeOver(as: me.mask)) : .refused(.none)
   }
 
   func end(
@@ -49,10 +54,11 @@ final class SplitMasks: Custody {
       masks.deleteInside()
       return .deferred
     }
+    guard isCurrent(generation) else { return .alreadyGone }
     return masks.delete(as: me.mask) ? .claimed(.close) : .deferred
   }
 
-  func free() { incarnation += 1 }
+  func free() { _ = generation?.fetchAdd(1, .acquiringAndReleasing) }
 
   var isLive: Bool? {
     let state = masks.state
@@ -65,8 +71,8 @@ extension Role {
   /// What the published protocol has a verb for.
   var isOfSplitMask: Bool {
     switch self {
-    case .event, .deleteInside, .takeover, .delete: true
-    case .staleEvent, .farTakeover, .nest, .disown, .reuse, .insert: false
+    case .event, .staleEvent, .deleteInside, .takeover, .delete, .reuse: true
+    case .farTakeover, .nest, .disown, .insert: false
     }
   }
 }
