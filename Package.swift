@@ -87,7 +87,7 @@ let package = Package(
     .executableTarget(
       name: "fdstress",
       dependencies: [
-        "CShims", "Interleave", "ProofKit", "StressKit",
+        "CShims", "Interleave", "ProofKit", "SplitMask", "StressKit",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Stress/fdstress", swiftSettings: dialect),

@@ -28,7 +28,6 @@ struct MailboxScenario: Sendable {
     MailboxScenario(producers: 2, letters: 2, closesAfter: 1),
     MailboxScenario(producers: 2, letters: 2, hasSpuriousWake: true),
     MailboxScenario(producers: 3, letters: 1),
-    MailboxScenario(producers: 3, letters: 2),
     MailboxScenario(producers: 3, letters: 1, closesAfter: 1),
   ]
 

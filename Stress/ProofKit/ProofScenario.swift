@@ -8,16 +8,19 @@ public struct ProofScenario: Sendable {
   public let threads: Int
   /// The memory models under which it belongs to the proof.
   public let models: [MemoryModel]
+  /// Whether it takes longer than a test should.
+  public let isLong: Bool
   /// Prepares one exploration: what it returns is called for each of its executions.
   private let prepare: @Sendable () -> (Setup) -> Void
 
   init(
     _ name: String, threads: Int, models: [MemoryModel] = ProofScenario.strongAndWeak,
-    _ prepare: @escaping @Sendable () -> (Setup) -> Void
+    isLong: Bool? = nil, _ prepare: @escaping @Sendable () -> (Setup) -> Void
   ) {
     self.name = name
     self.threads = threads
     self.models = models
+    self.isLong = isLong ?? (threads > 3)
     self.prepare = prepare
   }
 

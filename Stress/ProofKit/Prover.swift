@@ -2,32 +2,37 @@ import Dispatch
 public import Interleave
 import Synchronization
 
-/// Explores many scenarios, one on each core at a time.
-public enum Prover {
-  /// One exploration, done.
-  public struct Result: Sendable {
-    /// What was explored.
-    public let scenario: ProofScenario
-    /// Under which model.
-    public let model: MemoryModel
-    /// What came out.
-    public let report: Report
+/// One scenario to be explored in one way.
+public struct ProofStep: Sendable {
+  /// What.
+  public let scenario: ProofScenario
+  /// How.
+  public let options: Explorer.Options
+
+  /// - Parameters:
+  ///   - scenario: what to explore.
+  ///   - options: how.
+  public init(_ scenario: ProofScenario, _ options: Explorer.Options) {
+    self.scenario = scenario
+    self.options = options
   }
 
-  /// Explores each scenario under each of its models.
-  ///
+  /// Explores it, on the calling thread.
+  public func run() -> Report { scenario.explore(options) }
+}
+
+/// Explores many scenarios, one on each core at a time.
+public enum Prover {
   /// - Parameters:
-  ///   - scenarios: any number.
-  ///   - report: told of each exploration when it is done, in that order, by one thread at a time.
-  public static func prove(
-    _ scenarios: [ProofScenario], report: @escaping @Sendable (Result) -> Void
+  ///   - steps: any number; begun in that order.
+  ///   - report: told of each when it is done, by one thread at a time.
+  public static func run(
+    _ steps: [ProofStep], report: @escaping @Sendable (ProofStep, Report) -> Void
   ) {
-    let jobs = scenarios.flatMap { scenario in scenario.models.map { (scenario, $0) } }
     let turn = Mutex(())
-    DispatchQueue.concurrentPerform(iterations: jobs.count) { index in
-      let (scenario, model) = jobs[index]
-      let found = scenario.explore(Explorer.Options(model: model))
-      turn.withLock { _ in report(Result(scenario: scenario, model: model, report: found)) }
+    DispatchQueue.concurrentPerform(iterations: steps.count) { index in
+      let found = steps[index].run()
+      turn.withLock { _ in report(steps[index], found) }
     }
   }
 }

@@ -6,7 +6,10 @@ struct FDStress: ParsableCommand {
     commandName: "fdstress",
     abstract: "Tries to break the poller, and says which ledger does not balance.",
     discussion: """
-      Exit codes: 0 every ledger balances, 1 one does not, 2 usage, 4 something does not go on.
+      run does it with real threads and sockets, explore in every order that a few threads can take.
+
+      Exit codes: 0 every ledger balances, 1 one does not, 2 usage, 3 not every order could be \
+      explored, 4 something does not go on.
       """,
     subcommands: [List.self, Run.self, Explore.self])
 }

@@ -7,6 +7,7 @@ import StressKit
 enum Exit {
   static let violation: Int32 = 1
   static let usage: Int32 = 2
+  static let notExhausted: Int32 = 3
   static let noProgress: Int32 = 4
 }
 
@@ -18,6 +19,8 @@ do {
   try command.run()
 } catch let verdict as StressReport.Verdict {
   exit(verdict == .noProgress ? Exit.noProgress : Exit.violation)
+} catch let failure as Tally.Failure {
+  exit(failure == .violation ? Exit.violation : Exit.notExhausted)
 } catch {
   // Help is asked for, and no error.
   if FDStress.exitCode(for: error).isSuccess { FDStress.exit(withError: error) }

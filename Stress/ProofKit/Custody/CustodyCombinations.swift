@@ -8,17 +8,17 @@ extension ProofScenario {
     }
   }
 
-  /// Every mix of so many threads, up to their order, of a descriptor with one owner and of a shared
-  /// one.
+  /// Every mix of so many threads, up to their order, for a descriptor with one owner and for a
+  /// shared one; and so many that insert the same number.
   ///
   /// Four threads are explored under sequential consistency alone.
   static func custody(threads: Int) -> [ProofScenario] {
     let models: [MemoryModel] = threads < 4 ? strongAndWeak : [.sequentiallyConsistent]
-    return [false, true].flatMap { isShared in
-      mixes(of: Role.explored[...], threads).map {
-        ProofScenario(CustodyScenario($0, isShared: isShared), models: models)
-      }
+    let drawn = [false, true].flatMap { isShared in
+      mixes(of: Role.explored[...], threads).map { CustodyScenario($0, isShared: isShared) }
     }
+    let inserts = CustodyScenario(Array(repeating: .insert, count: threads), isShared: false)
+    return (drawn + [inserts]).map { ProofScenario($0, models: models) }
   }
 
   /// Every way to draw `count` of the roles, with repetition, in their order.
