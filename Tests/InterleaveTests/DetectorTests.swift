@@ -111,30 +111,6 @@ struct DetectorTests {
     }
   }
 
-  @Test("states are not merged if only what happens before them differs")
-  func mergedClocks() {
-    // The reader may have the flag from the releasing thread or from the relaxed one, which leaves
-    // the same memory and the same values read.
-    expectViolation("data race: nothing orders the read of data", .sequentiallyConsistent) {
-      setup in
-      let (flag, copy, other) = (Word(0, "flag"), Word(0, "copy"), Word(0, "other"))
-      let data = Cell(0)
-      setup.thread("writer") {
-        data.value = 1
-        copy.word.store(1, .relaxed)
-        flag.word.store(1, .releasing)
-      }
-      setup.thread("reader") {
-        guard flag.word.load(.acquiring) == 1 else { return }
-        _ = other.word.load(.relaxed)
-        _ = data.value
-      }
-      setup.thread("copier") {
-        if copy.word.load(.relaxed) == 1 { flag.word.store(1, .relaxed) }
-      }
-    }
-  }
-
   @Test("an unpark orders what came before it", arguments: MemoryModel.allCases)
   func unpark(_ model: MemoryModel) {
     expectProof(model) { setup in
@@ -305,6 +281,49 @@ struct DetectorTests {
         let mine = heap.allocate()
         if mine == block { data.value = 2 }
         heap.free(mine)
+      }
+    }
+  }
+
+  @Test("an allocator hands a block on with none of what came after its free")
+  func allocatorOrdersNoMore() {
+    expectViolation("data race", .sequentiallyConsistent) { setup in
+      let heap = Heap()
+      let data = Cell(0)
+      let block = heap.allocate()
+      setup.thread("first") {
+        heap.free(block)
+        data.value = 1
+      }
+      setup.thread("second") {
+        let mine = heap.allocate()
+        if mine == block { _ = data.value }
+        heap.free(mine)
+      }
+    }
+  }
+
+  @Test("who gets a block reads nothing older than who freed it")
+  func allocatorPassesViews() {
+    expectProof(.c11) { setup in
+      let heap = Heap()
+      let block = heap.allocate()
+      let (word, go) = (Word(0, "word"), Word(0, "go"))
+      var read: UInt64 = 1
+      setup.thread("first") {
+        word.word.store(1, .relaxed)
+        heap.free(block)
+        go.word.store(1, .relaxed)
+      }
+      setup.thread("late") { if go.word.load(.relaxed) == 1 { word.word.store(2, .relaxed) } }
+      setup.thread("second") {
+        let mine = heap.allocate()
+        if mine == block { read = word.word.load(.relaxed) }
+        heap.free(mine)
+      }
+      setup.finally {
+        let last = word.word.load(.relaxed)
+        setup.require(read != 0 && !(read == 2 && last == 1), "read what had been overwritten")
       }
     }
   }

@@ -149,6 +149,17 @@ struct ExplorerTests {
     #expect(Explorer.explore { Counting.inTwoSteps($0, threads: 3, symmetry: 1) }.violation != nil)
   }
 
+  @Test("threads of two symmetry classes do not wait for each other")
+  func twoClasses() {
+    expectViolation("came first", .sequentiallyConsistent) { setup in
+      let word = Word(0, "word")
+      setup.thread("one", symmetry: 1) { word.word.store(1, .relaxed) }
+      setup.thread("two", symmetry: 2) {
+        setup.require(word.word.load(.relaxed) == 1, "came first")
+      }
+    }
+  }
+
   // MARK: Stories
 
   @Test("a story has the set-up, each step with its thread, and what went wrong")

@@ -169,7 +169,10 @@ struct WaitingTests {
     expectViolation("deadlock: waiter waits for a change of word", model) { setup in
       let word = Word(0, "word")
       setup.thread("waiter") {
+        var looks = 0
         while word.word.load(.relaxed) != 2 {
+          looks += 1
+          setup.require(looks == 1, "looked in vain")
           word.word.store(1, .relaxed)
           setup.spin()
         }
