@@ -8,7 +8,7 @@ SHELL := bash
 .ONESHELL:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup build lint format test test-debug test-tsan test-asan run clean
+.PHONY: help setup build lint format test test-debug test-tsan test-asan prove run clean
 
 SWIFT_SOURCES := Package.swift Sources Tests Stress Snippets
 
@@ -90,6 +90,9 @@ test-tsan: build ## tests of TSAN_TESTS under ThreadSanitizer
 
 test-asan: build ## tests of ASAN_TESTS under AddressSanitizer, leaks included
 	$(call step,Tests under AddressSanitizer,$(call sanitized,address,.build-asan,$(ASAN_TESTS)))
+
+prove: build ## every interleaving of word, mailbox and pool, four threads too
+	$(call step,Proof,.build/release/fdstress explore --all)
 
 run: build ## the demo of fdproxy (ONCE=1: one round, then exit)
 	@exec .build/release/fdproxy demo $(if $(ONCE),--once)

@@ -116,7 +116,8 @@ let package = Package(
       swiftSettings: dialect),
     .testTarget(
       name: "ProofKitTests",
-      dependencies: ["FDOwnership", "Interleave", "ProofKit", "SplitMask"], swiftSettings: dialect),
+      dependencies: ["FDOwnership", "Interleave", "ProofKit", "SplitMask", "TestKit"],
+      swiftSettings: dialect),
     .testTarget(
       name: "StressKitTests", dependencies: ["StressKit", "TestKit"], swiftSettings: dialect),
     .testTarget(

@@ -146,7 +146,8 @@ private final class ModelPool {
     case .checkOut, .steal: checkOut(loop)
     case .spuriousEvent: event(loop) { _ in }
     case .hangUp: event(loop) { if self.unlink($0) { self.delete($0, on: loop) } }
-    case .purge: lists[0].purge(idleSinceBefore: .max).forEach { delete($0.element, on: loop) }
+    case .purge:
+      for entry in lists[0].purge(idleSinceBefore: .max) { delete(entry.element, on: loop) }
     case .evict: if let entry = lists[0].removeOne() { delete(entry.element, on: loop) }
     case .delete: delete(entries[0].element, on: nil)
     }
