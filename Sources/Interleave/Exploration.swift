@@ -65,10 +65,14 @@ struct Exploration {
     switch outcome {
     case .failed where execution.stepsToFailure <= longest:
       return tell(search.choices, search.preemptions, setup, scenario)
+    case .gaveUp where search.hasCycle: break
     case .gaveUp(let reason): return .notExhausted(reason)
     case .passed, .failed: break
     }
     if options.replay != nil { return .notExhausted("one execution was replayed") }
+    if search.hasCycle {
+      return .notExhausted("an execution came back to a state that it had been in: no end")
+    }
     if search.hitStateLimit { return .notExhausted("more than \(options.stateLimit) states") }
     if executions == options.executionLimit {
       return .notExhausted("stopped after \(executions) executions")

@@ -16,8 +16,9 @@
 ///
 /// The first two go together: a state that was met before needs no second look, even if more is
 /// awake now. What slept there was explored before, at a state above it, and the path from that one
-/// leads in the other order to the states that were left out. Histories grow with every step, so
-/// the states form no cycle, and what was explored before has been explored to its end.
+/// leads in the other order to the states that were left out. And what was explored before has
+/// been explored to its end, since states form no cycle: histories grow with every step. Where
+/// threads forget, a cycle would be an execution without end, which is reported.
 ///
 /// A bound on preemptions and sleep sets do not go together, since the order that is left out may
 /// be the one with fewer preemptions: with a bound there are no sleep sets.
@@ -34,6 +35,8 @@ struct Search {
     var sleep: UInt16 = 0
     /// What the choice was between: must be the same when it is replayed.
     var signature: UInt32
+    /// For an action: the state, if states are merged.
+    var digest = Digest()
   }
 
   private enum Phase {
@@ -62,6 +65,8 @@ struct Search {
   private(set) var steps = 0
   private(set) var merged = 0
   private(set) var hitStateLimit = false
+  /// An execution came back to a state that it had been in.
+  private(set) var hasCycle = false
   /// A replay met another state than the one whose choices it repeats.
   private(set) var hasDiverged = false
 
@@ -240,13 +245,15 @@ struct Search {
       }
       return true
     }
+    var digest = Digest()
     if merges {
-      var digest = execution.digest()
+      digest = execution.digest()
       if preemptionBound != .max {
         digest.mix(UInt64(preemptions) << 16 | UInt64(interrupted))
       }
       guard !visited.contains(digest) else {
         merged += 1
+        if frames.contains(where: { $0.digest == digest }) { hasCycle = true }
         return false
       }
       guard visited.count < stateLimit else {
@@ -262,7 +269,7 @@ struct Search {
     frames.append(
       Frame(
         isValue: false, choice: UInt16(preferred.trailingZeroBitCount), candidates: candidates,
-        sleep: sleep, signature: signature))
+        sleep: sleep, signature: signature, digest: digest))
     return true
   }
 }

@@ -17,6 +17,16 @@ struct ExplorerTests {
     #expect(report.description.hasPrefix("not exhausted (no end after 500 steps"), "\(report)")
   }
 
+  @Test("a loop without end of a thread that forgets is noticed", arguments: MemoryModel.allCases)
+  func cycle(_ model: MemoryModel) {
+    let report = Explorer.explore(.init(model: model)) { setup in
+      let word = Word()
+      setup.thread("busy") { while word.word.load(.relaxed) == 0 { setup.forget() } }
+      setup.thread("other") { word.word.store(1, .relaxed) }
+    }
+    #expect(report.description.contains("came back to a state"), "\(report)")
+  }
+
   @Test("a word that is stored to without end is no proof and no violation")
   func storeLimit() {
     let report = Explorer.explore(.init(model: .c11)) { setup in
