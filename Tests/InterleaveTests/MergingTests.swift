@@ -25,27 +25,35 @@ struct MergingTests {
     // leaves the same values read; if it overwrites the flag, the same memory too.
     Self.expectInAnyOrder("data race: nothing orders the read of data", .sequentiallyConsistent) {
       _ in
-      let (flag, copy, other) = (Word(0, "flag"), Word(0, "copy"), Word(0, "other"))
+      let (flag, done, moment) = (Word(0, "flag"), Word(0, "done"), Word(0, "moment"))
       let data = Cell(0)
       return [
         (
           "writer",
           {
             data.value = 1
-            copy.word.store(1, .relaxed)
             flag.word.store(1, .releasing)
+            _ = done.word.fetchAdd(1, .relaxed)
           }
         ),
         (
           "reader",
           {
-            guard flag.word.load(.acquiring) == 1 else { return }
+            guard done.word.load(.relaxed) == 2 else { return }
+            _ = flag.word.load(.acquiring)
             if overwrites { flag.word.store(2, .relaxed) }
-            _ = other.word.load(.relaxed)
-            _ = data.value
+            if moment.word.load(.relaxed) == 1 { _ = data.value }
           }
         ),
-        ("copier", { if copy.word.load(.relaxed) == 1 { flag.word.store(1, .relaxed) } }),
+        (
+          "other",
+          {
+            flag.word.store(1, .relaxed)
+            _ = done.word.fetchAdd(1, .relaxed)
+            // Whoever just runs on misses it.
+            for value in [1, 2] as [UInt64] { moment.word.store(value, .relaxed) }
+          }
+        ),
       ]
     }
   }
