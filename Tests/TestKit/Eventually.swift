@@ -5,7 +5,7 @@
 ///   - condition: asked again and again.
 /// - Returns: whether it came to hold.
 public func eventually(
-  within deadline: Duration = .seconds(30), _ condition: () async throws -> Bool
+  within deadline: Duration = .seconds(60), _ condition: () async throws -> Bool
 ) async rethrows -> Bool {
   let end = ContinuousClock.now + deadline
   var pause = Duration.microseconds(200)
