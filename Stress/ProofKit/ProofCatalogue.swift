@@ -5,7 +5,7 @@ public enum ProofCatalogue {
   /// Every scenario.
   public static let scenarios: [ProofScenario] =
     (2...4).flatMap(ProofScenario.custody) + MailboxScenario.all.map(\.scenario)
-    + PoolScenario.all.map(\.scenario)
+    + ParkingScenario.all.map(\.scenario) + PoolScenario.all.map(\.scenario)
 
   /// Every scenario under each of its models.
   ///

@@ -9,7 +9,8 @@ struct Explore: ParsableCommand {
     discussion: """
       Scenarios of the ownership word are named by what their threads do to one descriptor, joined \
       by +, with shared: before it if several may be inside at once: event+delete, \
-      shared:event+event+delete. --list has the words, and the scenarios of mailbox and pool.
+      shared:event+event+delete. --list has the words, and the scenarios of mailbox, parking \
+      and pool.
 
       Exit codes: 0 proved, 1 violation, 3 not exhausted, 2 usage.
       """)
@@ -139,7 +140,7 @@ struct Explore: ParsableCommand {
       let (scenario, _) = ProofScenario.scenario(for: shown.defect)
       print("  \(shown.defect.rawValue): \(scenario.name) (\(models))")
     }
-    print("Mailbox and pool:")
+    print("Mailbox, parking and pool:")
     for scenario in ProofCatalogue.scenarios where scenario.name.contains(":") {
       if !scenario.name.hasPrefix("shared:") { print("  \(scenario.name)") }
     }

@@ -9,7 +9,7 @@ extension ProofScenario {
   }
 
   /// Every mix of so many threads, up to their order, for a descriptor with one owner and for a
-  /// shared one; and so many that insert the same number.
+  /// shared one; so many that insert the same number, or of which the last wants to work on it.
   ///
   /// Four threads are explored under sequential consistency alone.
   static func custody(threads: Int) -> [ProofScenario] {
@@ -17,8 +17,11 @@ extension ProofScenario {
     let drawn = [false, true].flatMap { isShared in
       mixes(of: Role.explored[...], threads).map { CustodyScenario($0, isShared: isShared) }
     }
-    let inserts = CustodyScenario(Array(repeating: .insert, count: threads), isShared: false)
-    return (drawn + [inserts]).map { ProofScenario($0, models: models) }
+    let inserts = [Role.insert, .event, .takeover].map {
+      CustodyScenario(Array(repeating: .insert, count: threads - 1) + [$0], isShared: false)
+    }
+    let alias = threads == 2 ? [CustodyScenario([.alias, .delete], isShared: false)] : []
+    return (drawn + inserts + alias).map { ProofScenario($0, models: models) }
   }
 
   /// Every way to draw `count` of the roles, with repetition, in their order.
@@ -31,6 +34,6 @@ extension ProofScenario {
 }
 
 extension Role {
-  /// All but the insert into a free slot, which goes with none of the others.
-  fileprivate static let explored = allCases.filter { $0 != .insert }
+  /// All but those that say nothing new together with most of the others.
+  fileprivate static let explored = allCases.filter { $0 != .insert && $0 != .alias }
 }

@@ -9,7 +9,7 @@ struct CustodyScenario: Sendable {
   /// The threads' places in the word's masks.
   let bits: [ThreadBit]
   /// Who may enter the incarnation that is there from the start: the first thread that has an event
-  /// for it, or all of them.
+  /// for it, or all of them. Together with the thread that inserts it if none is.
   let owners: ThreadMask
   /// Whether handlers touch plain data, in which races are found. Of what goes wrong the ledger
   /// speaks more clearly, but often later.
@@ -27,7 +27,9 @@ struct CustodyScenario: Sendable {
     }
     let informed = roles.indices.filter { roles[$0].hasEvent }
     let places =
-      isShared ? Set(informed).union(informed.count < 2 ? [0, 1] : []) : [informed.first ?? 0]
+      isShared
+      ? Set(informed).union(informed.count < 2 ? [0, 1] : [])
+      : Set(informed.prefix(1)).union(informed.isEmpty && !roles.contains(.insert) ? [0] : [])
     owners = ThreadMask(rawValue: places.reduce(0) { $0 | 1 << UInt16($1) })
   }
 

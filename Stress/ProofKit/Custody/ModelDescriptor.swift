@@ -54,6 +54,7 @@ final class ModelDescriptor<Subject: Custody> {
     case .takeover, .farTakeover: takeOver(thread, me)
     case .nest:
       takeOver(thread, me) { self.event(self.firstGeneration, thread, me, isNested: true) }
+    case .alias: alias(me)
     case .delete: end(firstGeneration, false, thread, me)
     case .disown: end(firstGeneration, true, thread, me)
     case .reuse: reuse(thread, me)
@@ -128,6 +129,14 @@ final class ModelDescriptor<Subject: Custody> {
     }
   }
 
+  private func alias(_ me: ThreadBit) {
+    let alias = Generation(rawValue: firstGeneration.rawValue + 1 << 24)
+    setup.require(
+      custody.enter(alias, as: me) != .inside && custody.takeOver(alias, as: me) != .inside
+        && custody.end(alias, disowning: false, isInside: false, as: me) == .alreadyGone,
+      "another incarnation with the same low bits is taken for this one")
+  }
+
   /// The orphan deletion, if it has fallen to this thread.
   private func finish(_ duty: Duty, _ generation: Generation) {
     guard duty != .none else { return }
@@ -154,7 +163,7 @@ final class ModelDescriptor<Subject: Custody> {
 
   private func insert(_ thread: Int, _ me: ThreadBit) {
     guard let generation = custody.seal() else { return }
-    publish(generation, me.mask)
+    publish(generation, scenario.owners.union(me.mask))
     end(generation, false, thread, me)
   }
 

@@ -12,6 +12,9 @@ public enum Role: String, CaseIterable, Sendable {
   case farTakeover = "far-takeover"
   /// A loop takes it over and finds an event for it while it is inside.
   case nest
+  /// A loop has an event for it, takes it over and deletes it, all by a generation that differs only
+  /// above the bits that the word has.
+  case alias
   /// Somebody deletes it from outside.
   case delete
   /// Somebody disowns it.
@@ -24,7 +27,7 @@ public enum Role: String, CaseIterable, Sendable {
   /// Whether the thread is one that the kernel tells about the descriptor.
   var hasEvent: Bool {
     switch self {
-    case .event, .staleEvent, .deleteInside: true
+    case .event, .staleEvent, .deleteInside, .alias: true
     default: false
     }
   }

@@ -72,7 +72,7 @@ extension Role {
   var isOfSplitMask: Bool {
     switch self {
     case .event, .staleEvent, .deleteInside, .takeover, .delete, .reuse: true
-    case .farTakeover, .nest, .disown, .insert: false
+    case .farTakeover, .nest, .alias, .disown, .insert: false
     }
   }
 }
