@@ -8,7 +8,7 @@ SHELL := bash
 .ONESHELL:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup build lint format test test-debug test-tsan test-asan prove run clean
+.PHONY: help setup build lint format test test-debug test-tsan test-asan prove mutants run clean
 
 SWIFT_SOURCES := Package.swift Sources Tests Stress Snippets
 
@@ -93,6 +93,8 @@ test-asan: build ## tests of ASAN_TESTS under AddressSanitizer, leaks included
 
 prove: build ## every interleaving of word, mailbox and pool, four threads too
 	$(call step,Proof,.build/release/fdstress explore --all)
+mutants: setup ## each clause of the protocols left out in a copy must be found (ONLY=name: one)
+	$(call step,Mutants,Stress/mutants/run $(ONLY))
 
 run: build ## the demo of fdproxy (ONCE=1: one round, then exit)
 	@exec .build/release/fdproxy demo $(if $(ONCE),--once)
