@@ -94,17 +94,26 @@ extension Execution {
   }
 
   func compareExchange(
-    _ location: UInt8, _ expected: UInt64, _ desired: UInt64, _ ordering: Ordering
+    _ location: UInt8, _ expected: UInt64, _ desired: UInt64, _ ordering: Ordering,
+    isWeak: Bool = false
   ) -> (exchanged: Bool, original: UInt64) {
     step(.compareExchange, location)
     checkMade(location)
     let place = chooseModified(location, ordering, expected: expected)
     let found = memory.store(location, place).pointee.value
-    guard found == expected else {
+    guard found == expected, !(isWeak && failsForNoReason(location)) else {
       return (false, read(location, place, .relaxed))
     }
     complete(location, place, desired, ordering)
     return (true, expected)
+  }
+
+  private func failsForNoReason(_ location: UInt8) -> Bool {
+    guard thread.pointee.weakFailures > 0, search.chooseValue(2, UInt32(location)) == 1 else {
+      return false
+    }
+    thread.pointee.weakFailures -= 1
+    return true
   }
 
   /// Which store a read-modify-write reads: one that no other has followed. A compare-and-swap that

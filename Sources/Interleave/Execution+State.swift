@@ -22,6 +22,9 @@ extension Execution {
     thread.pointee.history = Digest()
     thread.pointee.history.mix(rest)
     thread.pointee.history.mix(line)
+    // What it waits for, if it spins next.
+    thread.pointee.history.mix(UInt64(thread.pointee.watched))
+    thread.pointee.history.mix(thread.pointee.seen)
   }
 
   /// A short fingerprint of where the execution stands, to find scenarios that are not
@@ -70,7 +73,8 @@ extension Execution {
       }
       digest.mix(thread.pointee.clock)
       digest.mix(
-        UInt64(thread.pointee.buffer.count) << 8 | (thread.pointee.isStirred ? 1 : 0))
+        UInt64(thread.pointee.buffer.count) << 16 | UInt64(thread.pointee.weakFailures) << 1
+          | (thread.pointee.isStirred ? 1 : 0))
       for entry in thread.pointee.buffer {
         digest.mix(UInt64(entry.location))
         digest.mix(entry.value)

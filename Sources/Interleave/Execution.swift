@@ -23,6 +23,7 @@ final class Execution {
 
   let model: MemoryModel
   private let stepLimit: Int
+  private let weakFailures: UInt8
   let threads: UnsafeMutablePointer<ModelThread>
 
   // Checks of exclusive access are off while an execution runs; `unchecked` saves the calls that
@@ -51,6 +52,7 @@ final class Execution {
     self.longest = longest
     model = options.model
     search = Search(options: options)
+    weakFailures = UInt8(clamping: min(options.weakFailures, 100))
     stepLimit = min(options.stepLimit, Clock.limit - 1)
     threads = .allocate(capacity: Clock.threads)
     for index in 0..<Clock.threads {
@@ -125,6 +127,7 @@ final class Execution {
       if thread.pointee.fiber.memory == nil { allocateStack(index) }
       thread.pointee.reset()
       thread.pointee.status = .ready
+      thread.pointee.weakFailures = weakFailures
       thread.pointee.symmetry = setup.threads[index].symmetry
       if thread.pointee.symmetry != 0 { hasSymmetry = true }
       thread.pointee.clock = clock

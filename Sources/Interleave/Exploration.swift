@@ -69,7 +69,7 @@ struct Exploration {
     case .gaveUp(let reason): return .notExhausted(reason)
     case .passed, .failed: break
     }
-    if options.replay != nil { return .notExhausted("one execution was replayed") }
+    if options.replay != nil { return .notExhausted("one execution was replayed, and went well") }
     if search.hasCycle {
       return .notExhausted("an execution came back to a state that it had been in: no end")
     }

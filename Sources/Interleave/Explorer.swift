@@ -11,6 +11,9 @@ public enum Explorer {
     /// the result is no proof. It takes the place of `prunesIndependent`, which would leave out
     /// orders with fewer preemptions.
     public var preemptions: Int?
+    /// How many of a thread's weak compare-and-swaps may fail although they find what they expect,
+    /// as they do on processors that have load-linked and store-conditional instead. At most 100.
+    public var weakFailures = 0
     /// Steps of one execution, at most 30,000; more is taken for a loop without progress, and ends
     /// the exploration without a verdict.
     public var stepLimit = 10_000

@@ -39,6 +39,8 @@ struct ModelThread {
   var seen = View()
   /// Another thread has changed one of these since, or the thread has read two values of one.
   var isStirred = false
+  /// How many of its weak compare-and-swaps may still fail for no reason.
+  var weakFailures: UInt8 = 0
   var buffer: [Buffered] = []
 
   mutating func reset() {
@@ -54,6 +56,7 @@ struct ModelThread {
     watched = 0
     seen = View()
     isStirred = false
+    weakFailures = 0
     if !buffer.isEmpty { buffer.removeAll(keepingCapacity: true) }
   }
 

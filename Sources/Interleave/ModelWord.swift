@@ -3,8 +3,7 @@ public import FDAtomics
 /// An atomic word whose every operation is a point where another thread may run.
 ///
 /// It stands in for `HardwareWord`, so that production source that is generic over `AtomicWord`
-/// runs under the explorer unchanged. A weak compare-and-swap fails only where a strong one would:
-/// its caller loops anyway. Made and used inside a scenario only.
+/// runs under the explorer unchanged. Made and used inside a scenario only.
 public struct ModelWord: ~Copyable, AtomicWord, @unchecked Sendable {
   private unowned(unsafe) let execution: Execution
   private let location: UInt8
@@ -44,6 +43,14 @@ public struct ModelWord: ~Copyable, AtomicWord, @unchecked Sendable {
     execution.compareExchange(location, expected, desired, ordering)
   }
 
+  /// As `compareExchange(expected:desired:_:)`, but it may fail although the word is `expected`, if
+  /// `Explorer.Options.weakFailures` allows that.
+  public borrowing func weakCompareExchange(
+    expected: UInt64, desired: UInt64, _ ordering: Ordering
+  ) -> (exchanged: Bool, original: UInt64) {
+    execution.compareExchange(location, expected, desired, ordering, isWeak: true)
+  }
+
   /// Adds with wraparound and returns the former value.
   public borrowing func fetchAdd(_ amount: UInt64, _ ordering: Ordering) -> UInt64 {
     execution.modify(location, ordering) { $0 &+ amount }
@@ -76,14 +83,14 @@ extension ModelWord {
   public borrowing func weakCompareExchangeAcquiring(
     expected: UInt64, desired: UInt64
   ) -> (exchanged: Bool, original: UInt64) {
-    compareExchange(expected: expected, desired: desired, .acquiring)
+    weakCompareExchange(expected: expected, desired: desired, .acquiring)
   }
 
   /// See `AtomicWord`.
   public borrowing func weakCompareExchangeReleasing(
     expected: UInt64, desired: UInt64
   ) -> (exchanged: Bool, original: UInt64) {
-    compareExchange(expected: expected, desired: desired, .releasing)
+    weakCompareExchange(expected: expected, desired: desired, .releasing)
   }
 
   /// See `AtomicWord`.

@@ -103,9 +103,10 @@ private final class ModelMailbox {
         contents[number].value = -1
         refused[producer] += 1
       }
-      // The letter's place in the stack is all that it has learnt.
+      // The places of its letters in the stack are all that it has learnt.
       let counts = UInt64(turn) << 4 | UInt64(wakes[producer]) << 2 | UInt64(refused[producer])
-      setup.forget(allBut: letters[number].older << 6 | counts)
+      let posted = letters[(producer * scenario.letters)...number]
+      setup.forget(allBut: posted.reduce(counts) { $0 &* 0x9E37_79B9_7F4A_7C15 ^ $1.older })
     }
   }
 

@@ -158,10 +158,10 @@ private final class ModelPool {
   // MARK: As the pool does
 
   private func checkOut(_ loop: Int) {
-    for turn in lists.indices {
-      let index = (loop + turn) % lists.count
+    // The own list first, and then no thief's before another's.
+    for index in [loop] + lists.indices.filter({ $0 != loop }) {
       while case .taken(let entry) = lists[index].take(
-        0, trying: turn > 0, { self.seize($0, loop) })
+        0, trying: index != loop, { self.seize($0, loop) })
       {
         if begin(entry.element, on: loop) { return use(entry, on: loop) }
       }

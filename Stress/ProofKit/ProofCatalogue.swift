@@ -13,7 +13,7 @@ public enum ProofCatalogue {
   ///   two things.
   public static func steps(isBrief: Bool) -> [ProofStep] {
     scenarios.filter { !(isBrief && $0.isLong) }.flatMap { scenario in
-      scenario.models.map { ProofStep(scenario, Explorer.Options(model: $0)) }
+      scenario.models.map { ProofStep(scenario, scenario.options($0)) }
     }
   }
 

@@ -26,6 +26,16 @@ public struct ProofScenario: Sendable {
 
   static let strongAndWeak: [MemoryModel] = [.sequentiallyConsistent, .c11]
 
+  /// How far its proof goes: with two threads, one weak compare-and-swap of each may fail for no
+  /// reason.
+  ///
+  /// - Parameter model: what loads may read.
+  public func options(_ model: MemoryModel) -> Explorer.Options {
+    var options = Explorer.Options(model: model)
+    options.weakFailures = threads == 2 ? 1 : 0
+    return options
+  }
+
   /// Runs it in every order.
   ///
   /// - Parameter options: how far to go.

@@ -51,10 +51,21 @@ struct Explore: ParsableCommand {
   var json = false
 
   func validate() throws {
-    if list { return }
+    let isChosen = scenario != nil || defect != nil || `protocol` == .splitMask
+    let isBounded = replay != nil || preemptions != nil
+    if list {
+      guard !isChosen, !isBounded, !all, !brief, !json, model == nil else {
+        throw ValidationError("--list goes alone")
+      }
+      return
+    }
     if all {
-      guard scenario == nil, defect == nil, `protocol` != .splitMask, replay == nil else {
-        throw ValidationError("--all is the proof of the production source, and takes no scenario")
+      guard !isChosen, !isBounded else {
+        throw ValidationError(
+          "--all is the proof of the production source, and takes no scenario and no bound")
+      }
+      guard try !steps().isEmpty else {
+        throw ValidationError("the proof has no exploration under that model")
       }
       return
     }
@@ -87,7 +98,7 @@ struct Explore: ParsableCommand {
     }
     let (scenario, models) = try chosen()
     return try models.map { model in
-      var options = Explorer.Options(model: model)
+      var options = scenario.options(model)
       options.preemptions = preemptions
       options.replay = try choices()
       return ProofStep(scenario, options)
@@ -132,8 +143,11 @@ struct Explore: ParsableCommand {
   }
 
   private func listAll() {
-    print("Roles, any mix of up to seven (the proof has every mix of two, three and four):")
-    for role in Role.allCases { print("  \(role.rawValue)") }
+    print(
+      "Roles, any mix of up to seven (more than four take long; the proof has every mix of two, "
+        + "three and four):")
+    for role in Role.allCases where role != .insert { print("  \(role.rawValue)") }
+    print("Roles for a number that nobody holds yet: insert, event, takeover.")
     print("Defects of the split-mask protocol, and where they show:")
     for shown in SplitMaskScenario.catalogue {
       let models = shown.models.map(\.rawValue).joined(separator: ", ")

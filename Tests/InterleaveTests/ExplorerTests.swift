@@ -233,4 +233,26 @@ struct ExplorerTests {
     }
     #expect(old?.story.contains("two  reads data: 0 (relaxed, an older store)") == true)
   }
+
+  @Test(
+    "a weak compare-and-swap fails for no reason where that is asked for, so often and not more")
+  func weakFailures() {
+    func explore(_ failures: Int, attempts: Int) -> Report {
+      var options = Explorer.Options()
+      options.weakFailures = failures
+      return Explorer.explore(options) { setup in
+        let word = Word()
+        setup.thread("one") {
+          let isDone = (0..<attempts).contains { _ in
+            word.word.weakCompareExchange(expected: 0, desired: 1, .acquiring).exchanged
+          }
+          setup.require(isDone, "every attempt failed")
+        }
+      }
+    }
+    #expect(explore(0, attempts: 1).isProved)
+    #expect(explore(1, attempts: 1).violation?.message == "every attempt failed")
+    #expect(explore(1, attempts: 2).isProved)
+    #expect(explore(2, attempts: 2).violation != nil)
+  }
 }

@@ -25,7 +25,8 @@ struct ReplayTests {
     options.replay = []
     let report = Explorer.explore(options) { Counting.inOneStep($0, threads: 2) }
     #expect(report.executions == 1)
-    #expect(report.description.hasPrefix("not exhausted (one execution was replayed)"))
+    #expect(
+      report.description.hasPrefix("not exhausted (one execution was replayed, and went well)"))
   }
 
   @Test("choices of another scenario are refused", arguments: [[6], [-1], [99], [0, 0, 0, 0, 0]])

@@ -95,7 +95,9 @@ struct ExploreCommandTests {
       ["event+delete", "--defect", "DOUBLE_LAST", "--protocol", "one-word"],
       ["event+delete", "--preemptions", "-1"], ["event+delete", "--replay", "0.1"],
       ["event+delete", "--model", "sc", "--replay", "0..1"], ["--all", "event+delete"], ["--brief"],
-      ["--all", "--replay", "0"], ["mailbox:1x1", "--protocol", "split-mask"],
+      ["--all", "--replay", "0"], ["--all", "--model", "tso"], ["--all", "--preemptions", "1"],
+      ["--list", "event"], ["--list", "--json"], ["insert+delete"],
+      ["mailbox:1x1", "--protocol", "split-mask"],
     ])
   func usage(arguments: [String]) async throws {
     let child = try await explore(arguments)

@@ -28,6 +28,8 @@ protocol Custody: AnyObject {
 /// What a custody answers to a thread that wants to be inside.
 enum Admission: Equatable {
   case inside
+  /// It was before: what it does is covered by its outer scope, and it does not leave.
+  case covered
   /// It is not, and may have to close all the same.
   case refused(Duty)
 
@@ -35,6 +37,7 @@ enum Admission: Equatable {
   var number: UInt64 {
     switch self {
     case .inside: 1
+    case .covered: 3
     case .refused(let duty): duty.number << 1
     }
   }
@@ -47,6 +50,17 @@ extension Duty {
     case .none: 0
     case .close: 1
     case .letGo: 2
+    }
+  }
+}
+
+extension Deletion {
+  /// Different for different outcomes.
+  var number: UInt64 {
+    switch self {
+    case .alreadyGone: 0
+    case .deferred: 1
+    case .claimed(let duty): 2 + duty.number
     }
   }
 }
@@ -71,7 +85,8 @@ final class OneWord: Custody {
   func enter(_ generation: Generation, as me: ThreadBit) -> Admission {
     switch ownership.enter(generation, as: me) {
     case .entered: .inside
-    case .inside, .lost, .stale: .refused(.none)
+    case .inside: .covered
+    case .lost, .stale: .refused(.none)
     }
   }
 

@@ -40,6 +40,25 @@ struct CustodyScenario: Sendable {
 
   var beginsLive: Bool { !roles.contains(.insert) }
 
+  /// Whether threads may do more than one thing without an exploration that takes for ever.
+  var hasRoomForMore: Bool { roles.count < 4 }
+
+  /// Whether a thread that may enter the first incarnation, as one of its owners or since it has
+  /// taken it over, can find that somebody else has ended it or taken it over.
+  func mayBeRefused(_ thread: Int) -> Bool {
+    let isOwner = owners.contains(bits[thread].mask) && bits[thread].group == 1
+    return !(isOwner || roles[thread].takesOver) || !beginsLive
+      || roles.indices.contains { $0 != thread && (roles[$0].ends || roles[$0].takesOver) }
+  }
+
+  /// Whether no other thread ever is inside the first incarnation, or ends it.
+  func isAlone(_ thread: Int) -> Bool {
+    beginsLive
+      && roles.indices.allSatisfy {
+        $0 == thread || roles[$0] == .staleEvent || roles[$0] == .reuse || roles[$0] == .alias
+      }
+  }
+
   /// One execution.
   ///
   /// - Parameter makeSubject: makes the custody, and names its words.
@@ -54,9 +73,9 @@ struct CustodyScenario: Sendable {
   }
 
   /// Threads with the same role differ in their bits alone, and any order of the bits is as good as
-  /// any other, unless they own the descriptor.
+  /// any other, unless one owns the descriptor and the other does not.
   private func symmetry(_ thread: Int) -> Int {
-    if !isShared && roles[thread].hasEvent && owners == bits[thread].mask { return 0 }
-    return (Role.allCases.firstIndex(of: roles[thread]) ?? 0) + 1
+    let isOwner = owners.contains(bits[thread].mask) && bits[thread].group == 1
+    return 2 * (Role.allCases.firstIndex(of: roles[thread]) ?? 0) + (isOwner ? 2 : 1)
   }
 }

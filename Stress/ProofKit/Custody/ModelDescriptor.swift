@@ -51,9 +51,11 @@ final class ModelDescriptor<Subject: Custody> {
       event(firstGeneration, thread, me) {
         self.end(self.firstGeneration, false, thread, me, isInside: true)
       }
-    case .takeover, .farTakeover: takeOver(thread, me)
+    case .takeover, .farTakeover:
+      // From then on it has the events.
+      if takeOver(thread, me) && scenario.hasRoomForMore { event(firstGeneration, thread, me) }
     case .nest:
-      takeOver(thread, me) { self.event(self.firstGeneration, thread, me, isNested: true) }
+      _ = takeOver(thread, me) { self.event(self.firstGeneration, thread, me, isNested: true) }
     case .alias: alias(me)
     case .delete: end(firstGeneration, false, thread, me)
     case .disown: end(firstGeneration, true, thread, me)
@@ -75,13 +77,17 @@ final class ModelDescriptor<Subject: Custody> {
     switch admission {
     case .refused(let duty):
       setup.note("is not let in")
+      setup.require(
+        generation != firstGeneration || scenario.mayBeRefused(thread), "an owner is not let in")
       finish(duty, generation)
+    case .covered: setup.require(isNested, "a thread that is not inside is told that it is")
     case .inside where isNested: finish(custody.leave(generation, as: me), generation)
     case .inside: handle(generation, thread, me, .event(wasEnded: wasEnded), body)
     }
   }
 
-  private func takeOver(_ thread: Int, _ me: ThreadBit, _ body: () -> Void = {}) {
+  /// - Returns: whether it was taken over, and left again.
+  private func takeOver(_ thread: Int, _ me: ThreadBit, _ body: () -> Void = {}) -> Bool {
     let wasEnded = wasEnded(firstGeneration)
     setup.note("wants to take the descriptor over")
     let admission = custody.takeOver(firstGeneration, as: me)
@@ -89,8 +95,13 @@ final class ModelDescriptor<Subject: Custody> {
     switch admission {
     case .refused(let duty):
       setup.note("has not taken it over")
+      setup.require(!scenario.isAlone(thread), "nobody is inside, and a takeover is refused")
       finish(duty, firstGeneration)
-    case .inside: handle(firstGeneration, thread, me, .takeover(wasEnded: wasEnded), body)
+      return false
+    case .covered: preconditionFailure("a takeover is never covered")
+    case .inside:
+      handle(firstGeneration, thread, me, .takeover(wasEnded: wasEnded), body)
+      return true
     }
   }
 
@@ -119,7 +130,7 @@ final class ModelDescriptor<Subject: Custody> {
     setup.note(disowning ? "disowns the descriptor" : "deletes the descriptor")
     will?.value = thread
     let deletion = custody.end(generation, disowning: disowning, isInside: isInside, as: me)
-    forget(generation, allBut: deletion == .alreadyGone ? 0 : deletion == .deferred ? 1 : 2)
+    forget(generation, allBut: deletion.number)
     switch deletion {
     case .alreadyGone: break
     case .deferred: record { $0.end(generation, disowning: disowning) }

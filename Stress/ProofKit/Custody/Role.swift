@@ -32,6 +32,21 @@ public enum Role: String, CaseIterable, Sendable {
     }
   }
 
+  /// Whether it means something while the number is held by nobody.
+  var mayGoWithInsert: Bool {
+    switch self {
+    case .insert, .event, .takeover: true
+    default: false
+    }
+  }
+
+  var takesOver: Bool {
+    switch self {
+    case .takeover, .farTakeover, .nest: true
+    default: false
+    }
+  }
+
   var ends: Bool {
     switch self {
     case .deleteInside, .delete, .disown: true

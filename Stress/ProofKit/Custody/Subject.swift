@@ -16,13 +16,15 @@ extension ProofScenario {
   ///   - roles: what the threads do, one to seven.
   ///   - isShared: whether several threads may be inside at once, as with a listener.
   ///   - subject: what guards it.
-  /// - Returns: nil if there are too many threads or none, or if the subject has no verb for a
-  ///   role; the split-mask protocol has `event`, `stale-event`, `takeover`, `reuse`, and once
+  /// - Returns: nil if there are too many threads or none, if roles of a live descriptor are mixed
+  ///   with an insert of it, or if the subject has no verb for a role; the split-mask protocol has `event`, `stale-event`, `takeover`, `reuse`, and once
   ///   `delete` or `delete-inside`.
   public init?(custody roles: [Role], isShared: Bool, subject: Subject) {
     guard 1...7 ~= roles.count else { return nil }
     switch subject {
-    case .oneWord: self.init(CustodyScenario(roles, isShared: isShared))
+    case .oneWord:
+      guard !roles.contains(.insert) || roles.allSatisfy(\.mayGoWithInsert) else { return nil }
+      self.init(CustodyScenario(roles, isShared: isShared))
     case .splitMask(let defect):
       let scenario = CustodyScenario(roles, isShared: isShared, hasData: defect == nil)
       guard roles.allSatisfy(\.isOfSplitMask), roles.filter(\.ends).count <= 1 else { return nil }
