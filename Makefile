@@ -93,6 +93,7 @@ test-asan: build ## tests of ASAN_TESTS under AddressSanitizer, leaks included
 
 prove: build ## every interleaving of word, mailbox and pool, four threads too
 	$(call step,Proof,.build/release/fdstress explore --all)
+
 mutants: setup ## each clause of the protocols left out in a copy must be found (ONLY=name: one)
 	$(call step,Mutants,Stress/mutants/run $(ONLY))
 
