@@ -51,7 +51,7 @@ endef
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## check the Swift toolchain, install liburing-dev and binutils where missing
+setup: ## check the Swift toolchain, install liburing-dev, binutils and patch where missing
 	@version=$$(swift --version 2> /dev/null | sed -nE 's/.*Swift version ([0-9.]+).*/\1/p' || true)
 	if ! printf '6.3\n%s\n' "$$version" | sort --version-sort --check=silent; then
 	  echo "Swift 6.3 or newer is needed, and $${version:-none} was found." \
@@ -61,6 +61,7 @@ setup: ## check the Swift toolchain, install liburing-dev and binutils where mis
 	missing=()
 	[[ -e /usr/include/liburing.h ]] || missing+=(liburing-dev)
 	command -v objdump > /dev/null || missing+=(binutils)
+	command -v patch > /dev/null || missing+=(patch)
 	[[ "$${missing[*]}" ]] || exit 0
 	echo "Installing $${missing[*]} with apt-get."
 	as_root=()
@@ -94,7 +95,7 @@ test-asan: build ## tests of ASAN_TESTS under AddressSanitizer, leaks included
 prove: build ## every interleaving of word, mailbox and pool, four threads too
 	$(call step,Proof,.build/release/fdstress explore --all)
 
-mutants: setup ## each clause of the protocols left out in a copy must be found (ONLY=name: one)
+mutants: setup ## leave out each clause of the protocols in a copy: all are found (ONLY=name: one)
 	$(call step,Mutants,Stress/mutants/run $(ONLY))
 
 run: build ## the demo of fdproxy (ONCE=1: one round, then exit)
