@@ -2,8 +2,8 @@ import FDNet
 import FDOwnership
 import Interleave
 
-// The shared idle pool: the production word, parking ticket and idle lists, put together as
-// `ConnectionPool` does.
+// The shared idle pool: the production word, parking ticket and idle lists. What puts them together
+// here repeats what `ConnectionPool` does, and proves nothing about that file.
 
 extension ModelMutex: ListLock {}
 
@@ -263,11 +263,11 @@ private final class ModelPool {
     let open = scenario.connections - ledger.closed.nonzeroBitCount
     let listed = lists.reduce(0) { $0 + $1.count(0) }
     setup.require(listed == open, "of \(open) open connections \(listed) are in a list")
-    for connection in entries.map(\.element) where ledger.closed & 1 << connection.number == 0 {
-      setup.require(
-        connection.parking.isParked(connection.generation)
-          && connection.ownership.state.running == [],
-        "connection \(connection.number) is not parked")
+    // Whoever comes now gets them all.
+    var taken = 0
+    for list in lists {
+      while case .taken = list.take(0, trying: true, { self.seize($0, lists.count) }) { taken += 1 }
     }
+    setup.require(taken == open, "of \(open) open connections \(taken) can be taken over")
   }
 }
