@@ -32,14 +32,14 @@ public import FDAtomics
 // |                 | none                            |                             |             |
 // | free            | sealed by the caller            | free, generation + 1        |             |
 //
-// Why exactly one thread runs the orphan deletion: it is whoever performs `claim`, and `claim`
-// tests "nobody is inside" and "it must close" in the compare-and-swap that also ends both. A
-// thread that sees either fact apart from the other decides nothing. Why somebody does: after a
-// delete nobody can enter (no thread is in the mask) or take over (not live), so the running mask
-// only shrinks; the thread that empties it sees the fate in the same value and claims, and if it
-// was empty from the start the deleter claims. Why nobody works on a descriptor that is closed:
-// sealed and free have group 0, which no thread is in, and the next incarnation has another
-// generation.
+// Why exactly one thread runs the orphan deletion: "nobody is inside" and "it must close" become
+// true together in one change, of the thread that deletes while nobody is inside or of the last one
+// to leave after a delete. That thread sees both in the value that its own change has left, and
+// claims; one that sees either fact apart from the other decides nothing. `claim` tests both once
+// more in the compare-and-swap that ends them. Why somebody does: after a delete nobody can enter
+// (no thread is in the mask) or take over (not live), so the running mask only shrinks. Why nobody
+// works on a descriptor that is closed: sealed and free have group 0, which no thread is in, and the
+// next incarnation has another generation.
 //
 // Happens-before. Every edge runs through this one word, and every change of it between a release
 // and the matching acquire is a read-modify-write, so release sequences are never cut:
