@@ -40,8 +40,9 @@ struct CustodyScenario: Sendable {
 
   var beginsLive: Bool { !roles.contains(.insert) }
 
-  /// Whether threads may do more than one thing without an exploration that takes for ever.
-  var hasRoomForMore: Bool { roles.count < 4 }
+  /// Whether threads may do more than one thing: not if that takes for ever, nor in the story of a
+  /// defect.
+  var hasRoomForMore: Bool { roles.count < 4 && hasData }
 
   /// Whether a thread that may enter the first incarnation, as one of its owners or since it has
   /// taken it over, can find that somebody else has ended it or taken it over.
