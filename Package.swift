@@ -27,7 +27,9 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
   ],
   targets: [
-    .target(name: "CShims", path: "CShims", exclude: ["fibers"]),
+    .target(
+      name: "CShims", path: "CShims", exclude: ["fibers"],
+      linkerSettings: [.linkedLibrary("uring")]),
     .target(name: "CFibers", path: "CShims/fibers"),
     .target(
       name: "Interleave", dependencies: ["CFibers", "FDAtomics"], swiftSettings: dialect),

@@ -39,6 +39,17 @@ ssize_t fdp_send(int fd, const void *bytes, size_t count, int flags) {
 
 int fdp_shutdown(int fd, int how) { return shutdown(fd, how) < 0 ? -errno : 0; }
 
+int fdp_end_connection(int fd) {
+  struct linger linger;
+  socklen_t length = sizeof linger;
+  if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &length) < 0) return -errno;
+  // Dissolving the association resets a TCP connection (tcp(7), connect(2)).
+  struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+  bool is_abortive = linger.l_onoff && linger.l_linger == 0;
+  if (is_abortive && connect(fd, &nobody, sizeof nobody) == 0) return 0;
+  return shutdown(fd, SHUT_RDWR) < 0 ? -errno : 0;
+}
+
 int fdp_set_option(int fd, int level, int name, int value) {
   return setsockopt(fd, level, name, &value, sizeof value) < 0 ? -errno : 0;
 }

@@ -28,6 +28,48 @@ int fdp_epoll_control(int epoll, int operation, int fd, uint32_t events, uint64_
 /// epoll_wait(2), not retried on EINTR: the caller's deadline has to be looked at again.
 int fdp_epoll_wait(int epoll, struct epoll_event *events, int capacity, int timeout_milliseconds);
 
+// io_uring(7), through liburing. A ring is used by one thread, save for its creation.
+
+typedef struct fdp_ring fdp_ring;
+
+/// What the kernel says of a request (io_uring_cqe).
+struct fdp_completion {
+  uint64_t user_data;
+  int32_t result;
+  uint32_t flags;
+};
+
+/// io_uring_setup(2) with room for so many submissions and completions; the kernel rounds both up.
+/// `flags` are of IORING_SETUP_.
+int fdp_ring_create(unsigned submissions, unsigned completions, unsigned flags, fdp_ring **made);
+/// Must not have requests in flight whose memory is released with it.
+void fdp_ring_destroy(fdp_ring *ring);
+/// The IORING_FEAT_ bits of the kernel.
+unsigned fdp_ring_features(const fdp_ring *ring);
+/// Makes the calling thread the one that submits, for a ring that was created disabled
+/// (IORING_SETUP_R_DISABLED).
+int fdp_ring_enable(fdp_ring *ring);
+
+// Requests are collected until the next submit or wait. False: there is no room until a submit.
+
+/// Polls the descriptor for EPOLL bits; more than once if `multishot`.
+bool fdp_ring_poll(fdp_ring *ring, int fd, uint32_t events, bool multishot, uint64_t user_data);
+/// Makes a multishot poll look again. Has a completion of its own only if that fails.
+bool fdp_ring_poll_again(fdp_ring *ring, uint64_t target, uint32_t events, uint64_t user_data);
+/// Ends a poll; who waits behind it for the same file is woken from then on. Has a completion of
+/// its own only if that fails: EALREADY says that the poll is being run, and goes on.
+bool fdp_ring_poll_remove(fdp_ring *ring, uint64_t target, uint64_t user_data);
+
+/// Tells the kernel what was collected, without waiting.
+int fdp_ring_submit(fdp_ring *ring);
+/// Tells the kernel what was collected and waits for a completion, in one system call: for so many
+/// nanoseconds, for ever if that is negative. Not retried on EINTR; a time that is over is -ETIME.
+int fdp_ring_wait(fdp_ring *ring, int64_t nanoseconds);
+/// Takes out the next completions, at most so many.
+int fdp_ring_completions(fdp_ring *ring, struct fdp_completion *completions, int capacity);
+/// Whether the kernel keeps completions for which there is no room; the next wait brings them.
+bool fdp_ring_has_overflow(const fdp_ring *ring);
+
 // eventfd(2), signalfd(2)
 
 int fdp_eventfd(void);
@@ -52,6 +94,9 @@ ssize_t fdp_receive(int fd, void *bytes, size_t count, int flags);
 /// Never raises SIGPIPE.
 ssize_t fdp_send(int fd, const void *bytes, size_t count, int flags);
 int fdp_shutdown(int fd, int how);
+/// Tells a socket's peer of its end as close(2) would, while others hold the socket open: with a
+/// reset if it is not to linger (SO_LINGER, socket(7)).
+int fdp_end_connection(int fd);
 int fdp_set_option(int fd, int level, int name, int value);
 int fdp_get_option(int fd, int level, int name, int *value);
 int fdp_set_linger(int fd, bool enabled, int seconds);

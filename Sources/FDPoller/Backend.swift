@@ -1,5 +1,6 @@
 import CShims
 import FDOwnership
+import Glibc
 package import SystemPackage
 
 /// What a byte operation came to.
@@ -76,8 +77,46 @@ protocol Backend: AnyObject {
   ) -> IOResult
   func send(_ handle: FDHandle, _ bytes: UnsafeRawBufferPointer) -> IOResult
   func shutDownOutput(_ handle: FDHandle) -> IOResult
-  func close(_ fd: Int32)
+
+  /// Closes the number: what it leads to ends at once, unless others have it open too.
+  ///
+  /// - Parameter mayBeHeldElsewhere: another loop has watched this incarnation, and may not have
+  ///   read yet that it is no longer its own.
+  func close(_ fd: Int32, mayBeHeldElsewhere: Bool)
 
   /// Releases what the backend holds in the kernel. The loop has ended.
   func shutDown()
+}
+
+// MARK: - Bytes by system calls
+
+extension Backend {
+  func accept(
+    _ listener: FDHandle, _ address: UnsafeMutableRawPointer?,
+    _ length: UnsafeMutablePointer<UInt32>?
+  ) -> IOResult {
+    IOResult(Int(fdp_accept(listener.fd, address, length)))
+  }
+
+  func connect(_ handle: FDHandle, _ address: UnsafeRawPointer, _ length: UInt32) -> IOResult {
+    let result = fdp_connect(handle.fd, address, length)
+    return result == -EINPROGRESS ? .wouldBlock : IOResult(Int(result))
+  }
+
+  func shutDownOutput(_ handle: FDHandle) -> IOResult {
+    IOResult(Int(fdp_shutdown(handle.fd, Int32(SHUT_WR))))
+  }
+
+  @inline(__always)
+  func systemReceive(
+    _ handle: FDHandle, into buffer: UnsafeMutableRawBufferPointer, peeking: Bool
+  ) -> IOResult {
+    let flags = peeking ? Int32(MSG_PEEK) : 0
+    return IOResult(fdp_receive(handle.fd, buffer.baseAddress, buffer.count, flags))
+  }
+
+  @inline(__always)
+  func systemSend(_ handle: FDHandle, _ bytes: UnsafeRawBufferPointer) -> IOResult {
+    IOResult(fdp_send(handle.fd, bytes.baseAddress, bytes.count, 0))
+  }
 }

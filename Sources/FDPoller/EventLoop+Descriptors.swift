@@ -124,7 +124,10 @@ extension EventLoop {
   package func settle(_ handle: FDHandle, wanting interest: Interest) {
     let home = core.table[handle.fd].home.exchange(UInt32(index), ordering: .relaxed)
     backend.setInterest(interest, of: handle, options(of: handle))
-    if home != UInt32(index) { _ = core.loops[Int(home)].post(.reconcile(handle)) }
+    if home != UInt32(index) {
+      core.table[handle.fd].moved.store(handle.rawValue + 1, ordering: .relaxed)
+      _ = core.loops[Int(home)].post(.reconcile(handle))
+    }
   }
 }
 
@@ -150,6 +153,7 @@ extension EventLoop {
     guard result == .taken else { return result }
     counters.add(.takeoversWon)
     core.table[handle.fd].home.store(UInt32(other.index), ordering: .relaxed)
+    core.table[handle.fd].moved.store(handle.rawValue + 1, ordering: .relaxed)
     backend.remove(handle)
     let letter = Letter(
       Wish.call {

@@ -21,7 +21,7 @@ public final class EventLoop: @unchecked Sendable {
   public let bit: ThreadBit
 
   package let core: PollerCore
-  let backend: EpollBackend
+  let backend: KernelPoller
   let mailbox: Mailbox<CustodyWord, EventFDParker, Wish>
   let counters = Counters()
   private let ended = Atomic(false)
@@ -54,14 +54,16 @@ public final class EventLoop: @unchecked Sendable {
     case ended
   }
 
-  init(index: Int, bit: ThreadBit, core: PollerCore) throws(PollerError) {
+  init(
+    index: Int, bit: ThreadBit, core: PollerCore, waitingWith choice: KernelPoller.Choice
+  ) throws(PollerError) {
     self.index = index
     self.bit = bit
     self.core = core
     name = core.configuration.name + "-\(index)"
     let parker = try EventFDParker()
-    backend = try EpollBackend(
-      limit: core.table.count, wakeUp: parker.fd, logger: core.configuration.logger)
+    backend = try KernelPoller(
+      choice, limit: core.table.count, wakeUp: parker.fd, core.configuration)
     mailbox = Mailbox(parker: parker)
     timers = TimerWheel(now: Self.clock() / Self.nanosecondsPerTick)
   }
@@ -116,6 +118,7 @@ extension EventLoop {
     drainClosedMailbox()
     dropTimers()
     backend.shutDown()
+    if case .uring(let uring) = backend { noteCounts(of: uring) }
     ended.store(true, ordering: .releasing)
   }
 
@@ -145,10 +148,28 @@ extension EventLoop {
     if timeout != 0 { counters.add(.sleeps) }
     tickStart = timeout == 0 && count == 0 ? now : Self.clock()
     for (handle, errno) in backend.takeRefusals() where owns(handle) { core.giveUp(handle, errno) }
+    if case .uring(let uring) = backend { attend(to: uring) }
     for index in 0..<count {
       let event = backend.event(at: index)
       if !EpollBackend.isWakeUp(event.handle) { dispatch(event.readiness, to: event.handle) }
     }
+  }
+
+  /// What a ring has to say beside its events.
+  private func attend(to uring: UringBackend) {
+    noteCounts(of: uring)
+    for handle in uring.takeUnheard() where !uring.interest(in: handle).contains(.read) {
+      poke(handle)
+    }
+  }
+
+  private func noteCounts(of uring: UringBackend) {
+    let counts = uring.counts
+    counters.set(.ringSubmissions, to: counts.submissions)
+    counters.set(.ringCompletions, to: counts.completions)
+    counters.set(.ringOverflows, to: counts.overflows)
+    counters.set(.ringRearms, to: counts.rearms)
+    counters.set(.ringRequestsAbandoned, to: counts.abandoned)
   }
 
   /// How long the coming wait may be, in nanoseconds; 0 if something is left to do.

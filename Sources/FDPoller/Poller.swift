@@ -34,20 +34,50 @@ public final class Poller: Sendable {
 
   /// Makes the loops; no thread runs yet.
   ///
-  /// - Throws: `PollerError.invalidConfiguration`, or `kernelRefused` if a loop cannot have its
-  ///   descriptors.
+  /// - Throws: `PollerError.invalidConfiguration`, `ioUringUnavailable` if the configuration asks
+  ///   for what cannot be had, or `kernelRefused` if a loop cannot have its descriptors.
   public init(_ configuration: PollerConfiguration = PollerConfiguration()) throws(PollerError) {
     let groups = try configuration.validated()
-    let core = PollerCore(configuration)
-    var loops: [EventLoop] = []
-    for index in 0..<configuration.threads {
-      let bit = ThreadBit(group: index % groups + 1, index: index / groups)
-      loops.append(try EventLoop(index: index, bit: bit, core: core))
-    }
+    core = PollerCore(configuration)
+    loops = try Self.makeLoops(groups: groups, core)
     core.adopt(loops)
-    self.core = core
-    self.loops = loops
     fdp_watch_forks()
+  }
+
+  private static func makeLoops(
+    groups: Int, _ core: PollerCore
+  ) throws(PollerError) -> [EventLoop] {
+    if core.configuration.io == .epoll { return try makeLoops(groups: groups, core, .epoll) }
+    // The kernel remembers who has made a ring, and interrupts that thread when the ring is closed:
+    // a call that the caller of this initializer is blocked in would then fail with EINTR, without
+    // any signal.
+    return try BriefThread.run(named: "fd-rings") { () throws(PollerError) in
+      try makeLoopsAsCanBe(groups: groups, core)
+    }
+  }
+
+  private static func makeLoopsAsCanBe(
+    groups: Int, _ core: PollerCore
+  ) throws(PollerError) -> [EventLoop] {
+    let choice = try KernelPoller.Choice(for: core.configuration)
+    do {
+      return try makeLoops(groups: groups, core, choice)
+    } catch .ioUringUnavailable(let reason) where core.configuration.io == .automatic {
+      // There is less room for many rings than for the one that was tried.
+      KernelPoller.Choice.logFallback(because: reason, core.configuration.logger)
+      return try makeLoops(groups: groups, core, .epoll)
+    }
+  }
+
+  private static func makeLoops(
+    groups: Int, _ core: PollerCore, _ choice: KernelPoller.Choice
+  ) throws(PollerError) -> [EventLoop] {
+    var loops: [EventLoop] = []
+    for index in 0..<core.configuration.threads {
+      let bit = ThreadBit(group: index % groups + 1, index: index / groups)
+      loops.append(try EventLoop(index: index, bit: bit, core: core, waitingWith: choice))
+    }
+    return loops
   }
 
   deinit {

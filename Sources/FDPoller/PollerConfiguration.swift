@@ -13,10 +13,14 @@ public struct PollerConfiguration: Sendable {
   public var processors: [Int] = []
   /// The threads' names are this, a dash and the loop's number; cut to 15 bytes by the kernel.
   public var name = "fd-loop"
+  /// What the loops wait with.
+  public var io = IOBackend.epoll
   /// A tick that takes longer is reported: something blocks or computes on the loop.
   public var tickLimit: Duration = .milliseconds(100)
   /// Where the poller says what it cannot throw.
   public var logger = Logger(label: "fd-poller")
+
+  var ringSetup = RingSetup()
 
   /// A configuration that is the default in everything else; see the properties.
   public init(threads: Int = 1, groups: Int? = nil) {

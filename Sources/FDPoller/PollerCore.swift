@@ -298,6 +298,10 @@ extension PollerCore {
     let handler = slot.pointee.handler.unsafelyUnwrapped.takeRetainedValue()
     let closedElsewhere =
       slot.pointee.closedElsewhere.load(ordering: .relaxed) == handle.rawValue + 1
+    // What others share is forgotten by every loop by now, and its peer may still be theirs.
+    let mayBeHeldElsewhere =
+      slot.pointee.moved.load(ordering: .relaxed) == handle.rawValue + 1
+      && !slot.pointee.options.contains(.sharedWithOthers)
     if home.isCurrent { handler.retire() }
     slot.pointee.handler = nil
     slot.pointee.options = []
@@ -305,7 +309,9 @@ extension PollerCore {
     slot.pointee.parking.clear()
     slot.pointee.ownership.free()
     // Last, because from here on the kernel may hand the number out again.
-    if duty == .close && !closedElsewhere { home.backend.close(handle.fd) }
+    if duty == .close && !closedElsewhere {
+      home.backend.close(handle.fd, mayBeHeldElsewhere: mayBeHeldElsewhere)
+    }
 
     let departure: Departure =
       switch duty {

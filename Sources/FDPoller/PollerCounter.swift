@@ -43,6 +43,16 @@ public enum PollerCounter: Int, CaseIterable, Sendable {
   case kernelPollerRebuilds
   /// Descriptors that got a million events in a row without progress.
   case spinningDescriptors
+  /// Requests that io_uring was given; cancellations and repeated looks included.
+  case ringSubmissions
+  /// Answers of io_uring.
+  case ringCompletions
+  /// Waits after which io_uring still had answers for which there was no room in the ring.
+  case ringOverflows
+  /// Polls that io_uring had ended and that were made again.
+  case ringRearms
+  /// Requests that were still in flight when their ring was closed: always 0.
+  case ringRequestsAbandoned
 }
 
 /// The live counters of one loop, or of all threads that are none.
@@ -72,6 +82,12 @@ struct Counters: ~Copyable {
     if candidate > value.pointee.load(ordering: .relaxed) {
       value.pointee.store(candidate, ordering: .relaxed)
     }
+  }
+
+  /// Called by the one thread that owns the counters.
+  @inline(__always)
+  func set(_ counter: PollerCounter, to value: UInt64) {
+    values[counter.rawValue].store(value, ordering: .relaxed)
   }
 
   /// Counts on behalf of any thread.

@@ -6,6 +6,8 @@ public enum PollerError: Error, Equatable, Sendable {
   case invalidConfiguration(String)
   /// A system call failed while doing what the text says.
   case kernelRefused(String, Errno)
+  /// `PollerConfiguration.io` asks for io_uring, and it cannot be used; the text says why.
+  case ioUringUnavailable(String)
   /// The descriptor number does not fit into the table, which was sized by the limit of open
   /// descriptors when the poller was made.
   case numberTooLarge(fd: Int32, limit: Int)
@@ -31,6 +33,8 @@ extension PollerError: CustomStringConvertible {
       text
     case .kernelRefused(let action, let errno):
       "cannot \(action): \(errno) (errno \(errno.rawValue))"
+    case .ioUringUnavailable(let reason):
+      "io_uring cannot be used: \(reason)"
     case .numberTooLarge(let fd, let limit):
       "fd \(fd) is beyond the poller's table of \(limit) descriptors; "
         + "raise the limit of open descriptors before the poller is made"

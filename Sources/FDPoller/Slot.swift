@@ -30,5 +30,7 @@ struct Slot: ~Copyable {
   /// by any thread, perhaps too late for that incarnation, so it names it.
   let closedElsewhere: Atomic<UInt64>
 
-  private let padding: UInt64
+  /// The handle, plus 1, of an incarnation that has gone from loop to loop: a former owner may still
+  /// have it on record. Written inside.
+  let moved: Atomic<UInt64>
 }

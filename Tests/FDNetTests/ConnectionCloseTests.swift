@@ -5,7 +5,7 @@ import Testing
 
 @testable import FDNet
 
-@Suite("The end of a connection", .serialized, .ledger, .connectionLedger)
+@Suite("The end of a connection", .serialized, .everyBackend, .ledger, .connectionLedger)
 struct ConnectionCloseTests {
   @Test("after finishOutput the peer reads the end, and input goes on", arguments: Family.all)
   func outputFirst(family: Family) async throws {

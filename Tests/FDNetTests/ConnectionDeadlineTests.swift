@@ -6,7 +6,7 @@ import Testing
 
 /// A deadline counts from the beginning of the loop's tick, which is before the call that started
 /// it if the machine was busy: hence the halves.
-@Suite("Deadlines of a connection", .serialized, .ledger, .connectionLedger)
+@Suite("Deadlines of a connection", .serialized, .everyBackend, .ledger, .connectionLedger)
 struct ConnectionDeadlineTests {
   @Test(
     "a silent connection ends at its idle or read deadline, not before",

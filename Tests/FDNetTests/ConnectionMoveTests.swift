@@ -4,7 +4,7 @@ import Testing
 
 @testable import FDNet
 
-@Suite("Moving a connection", .serialized, .ledger, .connectionLedger)
+@Suite("Moving a connection", .serialized, .everyBackend, .ledger, .connectionLedger)
 struct ConnectionMoveTests {
   @Test("a connection that moves on in mid-conversation keeps every byte in its order")
   func underTraffic() async throws {

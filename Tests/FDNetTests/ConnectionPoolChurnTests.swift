@@ -7,7 +7,7 @@ import Testing
 
 /// Many users of one pool on four loops, a server that ends connections at any moment, and a thread
 /// that deletes some: TOUCH_AFTER_PUBLISH, OLD_TASK_WRONG_THREAD and WAKE_UNPROTECTED under load.
-@Suite("Churn of the connection pool", .serialized, .ledger, .connectionLedger)
+@Suite("Churn of the connection pool", .serialized, .everyBackend, .ledger, .connectionLedger)
 struct ConnectionPoolChurnTests {
   /// Which connections are somebody's at the moment.
   private final class Register: Sendable {

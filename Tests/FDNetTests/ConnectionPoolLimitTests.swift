@@ -4,7 +4,7 @@ import Testing
 
 @testable import FDNet
 
-@Suite("Limits of the connection pool", .serialized, .ledger, .connectionLedger)
+@Suite("Limits of the connection pool", .serialized, .everyBackend, .ledger, .connectionLedger)
 struct ConnectionPoolLimitTests {
   /// Checks in as many connections at once on a loop; returns how many were kept.
   private func keep(

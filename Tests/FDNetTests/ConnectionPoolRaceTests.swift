@@ -6,7 +6,7 @@ import Testing
 @testable import FDPoller
 
 /// The races of the shared idle pool, each by its name.
-@Suite("Races of the connection pool", .serialized, .ledger, .connectionLedger)
+@Suite("Races of the connection pool", .serialized, .everyBackend, .ledger, .connectionLedger)
 struct ConnectionPoolRaceTests {
   @Test("STRANDED_THIEF: a thief that finds the owner inside leaves the connection to the next one")
   func strandedThief() async throws {

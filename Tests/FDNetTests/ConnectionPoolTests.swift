@@ -4,7 +4,7 @@ import Testing
 
 @testable import FDNet
 
-@Suite("The connection pool", .serialized, .ledger, .connectionLedger)
+@Suite("The connection pool", .serialized, .everyBackend, .ledger, .connectionLedger)
 struct ConnectionPoolTests {
   @Test("what was checked in is used again on its loop", arguments: Family.all)
   func reuse(family: Family) async throws {

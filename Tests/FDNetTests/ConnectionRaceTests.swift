@@ -7,7 +7,7 @@ import Testing
 @testable import FDNet
 
 /// Races by their names: what a connection does while a foreign thread deletes it.
-@Suite("Races of connections", .serialized, .ledger, .connectionLedger)
+@Suite("Races of connections", .serialized, .everyBackend, .ledger, .connectionLedger)
 struct ConnectionRaceTests {
   /// Takes the lowest free numbers, and notices every byte that somebody else writes to them or
   /// reads from them.

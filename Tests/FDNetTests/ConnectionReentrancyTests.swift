@@ -5,7 +5,7 @@ import Testing
 @testable import FDNet
 
 /// Everything that a user may do, in every state and from every call of the handler.
-@Suite("Calls in every state", .serialized, .ledger, .connectionLedger)
+@Suite("Calls in every state", .serialized, .everyBackend, .ledger, .connectionLedger)
 struct ConnectionReentrancyTests {
   enum Action: CaseIterable, Sendable {
     case write

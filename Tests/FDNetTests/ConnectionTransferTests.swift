@@ -4,7 +4,7 @@ import Testing
 
 @testable import FDNet
 
-@Suite("Bytes through a connection", .serialized, .ledger, .connectionLedger)
+@Suite("Bytes through a connection", .serialized, .everyBackend, .ledger, .connectionLedger)
 struct ConnectionTransferTests {
   @Test("bytes go both ways", arguments: Family.all)
   func bothWays(family: Family) async throws {

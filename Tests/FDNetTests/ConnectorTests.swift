@@ -6,7 +6,7 @@ import Testing
 
 @testable import FDNet
 
-@Suite("Connecting", .serialized, .ledger, .connectionLedger)
+@Suite("Connecting", .serialized, .everyBackend, .ledger, .connectionLedger)
 struct ConnectorTests {
   /// What the completion was called with.
   private final class Outcome: @unchecked Sendable {

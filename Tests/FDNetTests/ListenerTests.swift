@@ -7,7 +7,7 @@ import Testing
 
 @testable import FDNet
 
-@Suite("Listening", .serialized, .ledger, .connectionLedger)
+@Suite("Listening", .serialized, .everyBackend, .ledger, .connectionLedger)
 struct ListenerTests {
   /// A poller's shape and a way to share the work on it.
   struct Arrangement: Sendable, CustomTestStringConvertible {
@@ -178,7 +178,8 @@ struct ListenerTests {
   }
 }
 
-@Suite("Addresses that cannot be listened on", .serialized, .ledger, .connectionLedger)
+@Suite(
+  "Addresses that cannot be listened on", .serialized, .everyBackend, .ledger, .connectionLedger)
 struct ListenErrorTests {
   private func error(
     _ address: SocketAddress, on poller: Poller

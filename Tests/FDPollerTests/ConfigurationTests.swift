@@ -21,7 +21,7 @@ extension PollerTests {
       ] as [(Int, Int?, String)])
     func refused(threads: Int, groups: Int?, message: String) {
       let error = #expect(throws: PollerError.self) {
-        try Poller(PollerConfiguration(threads: threads, groups: groups))
+        try Poller(.tested(threads: threads, groups: groups))
       }
       #expect(error == .invalidConfiguration(message))
       #expect(error.map { "\($0)" } == message)
@@ -36,7 +36,7 @@ extension PollerTests {
 
     @Test("deals its threads out to the groups evenly, and gives each its own bit")
     func bits() throws {
-      let poller = try Poller(PollerConfiguration(threads: 40, groups: 4))
+      let poller = try Poller(.tested(threads: 40, groups: 4))
       #expect(Set(poller.loops.map(\.bit)).count == 40)
       #expect(poller.loops.map(\.index) == Array(0..<40))
       for group in 1...4 {

@@ -6,7 +6,7 @@ import Testing
 @testable import FDPoller
 
 extension PollerTests {
-  @Suite("Epoll")
+  @Suite("Epoll", .epollOnly)
   struct EpollTests {
     // Fails if EEXIST is taken for a refusal: the descriptor would leave the poller, or hear
     // nothing.

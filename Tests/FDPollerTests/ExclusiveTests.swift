@@ -52,7 +52,7 @@ extension PollerTests {
         let handle = try poller.insert(
           pipe.reader, handler: probe, on: .loops(poller.loops), options: .exclusive)
         for loop in poller.loops { await loop.settle() }
-        for loop in poller.loops {
+        for loop in poller.loops where TestedBackend.name == "epoll" {
           let events = await loop.call { loop.epollEvents(of: handle.fd) }
           #expect(events.map { $0 & (1 << 28) } == 1 << 28)
         }

@@ -92,7 +92,7 @@ extension PollerTests {
     func invalidPlacements() async throws {
       let pair = SocketPair()
       let probe = Probe()
-      let foreign = try Poller()
+      let foreign = try Poller(.tested())
       try await withPoller(threads: 4, groups: 2) { poller in
         let placements: [Placement] = [
           .loops([]), .loops([poller.loops[0], poller.loops[1]]), .loop(foreign.loops[0]),
@@ -142,7 +142,7 @@ extension PollerTests {
       await #expect(processExitsWith: .success) {
         var limit = rlimit(rlim_cur: 128, rlim_max: 256)
         #expect(setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0)
-        let poller = try Poller()
+        let poller = try Poller(.tested())
         try poller.start()
         limit.rlim_cur = 256
         #expect(setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0)

@@ -26,7 +26,7 @@ extension PollerTests {
 
     @Test("a stop that a handler holds up gives up, names the descriptor, and can be repeated")
     func stopTimesOut() async throws {
-      let poller = try Poller(PollerConfiguration(threads: 2))
+      let poller = try Poller(.tested(threads: 2))
       try poller.start()
       let pair = SocketPair()
       let held = HeldProbe()
@@ -52,7 +52,7 @@ extension PollerTests {
 
     @Test("a stop that a closure holds up names the loop that is stuck in it, and no other")
     func stopNamesTheLoop() async throws {
-      let poller = try Poller(PollerConfiguration(threads: 3))
+      let poller = try Poller(.tested(threads: 3))
       try poller.start()
       let gate = await poller.loops[1].hold()
       let error = #expect(throws: PollerError.self) {
@@ -69,11 +69,11 @@ extension PollerTests {
 
     @Test("a stop after the stop returns at once, and so does one of a poller that never started")
     func stopTwice() throws {
-      let poller = try Poller()
+      let poller = try Poller(.tested())
       try poller.start()
       try poller.stop()
       try poller.stop(deadline: .zero)
-      let other = try Poller(PollerConfiguration(threads: 3))
+      let other = try Poller(.tested(threads: 3))
       try other.stop(deadline: .zero)
       try other.stop(deadline: .zero)
       #expect(throws: PollerError.invalidConfiguration("a poller is started once")) {
@@ -83,7 +83,7 @@ extension PollerTests {
 
     @Test("stops from several threads at once all return after the end of the loops")
     func concurrentStops() async throws {
-      let poller = try Poller(PollerConfiguration(threads: 2))
+      let poller = try Poller(.tested(threads: 2))
       try poller.start()
       let probe = Probe()
       let pair = SocketPair()
@@ -102,7 +102,7 @@ extension PollerTests {
     @Test("an insert before the start or after the stop is refused, and changes nothing")
     func insertWhileNotRunning() throws {
       let pair = SocketPair()
-      let poller = try Poller()
+      let poller = try Poller(.tested())
       let probe = Probe()
       #expect(throws: PollerError.notRunning) { try poller.insert(pair.near, handler: probe) }
       try poller.start()
@@ -125,7 +125,7 @@ extension PollerTests {
 
     @Test("closures that come before the start run after it, in their order")
     func runBeforeStart() async throws {
-      let poller = try Poller()
+      let poller = try Poller(.tested())
       let order = Guarded<[Int]>([])
       for index in 0..<100 { poller.loops[0].run { order.withLock { $0.append(index) } } }
       #expect(order.value.isEmpty)
@@ -139,7 +139,7 @@ extension PollerTests {
     func insertFromEarlyClosure() async throws {
       let pair = SocketPair()
       let probe = Probe()
-      let poller = try Poller(PollerConfiguration(threads: 4))
+      let poller = try Poller(.tested(threads: 4))
       let failure = Guarded<PollerError?>(nil)
       let hasRun = Guarded(false)
       poller.loops[0].run {
@@ -161,7 +161,7 @@ extension PollerTests {
     @Test(
       "a poller that never starts lets go of the closures it was given", arguments: [true, false])
     func neverStarted(isStopped: Bool) throws {
-      let poller = try Poller(PollerConfiguration(threads: 2))
+      let poller = try Poller(.tested(threads: 2))
       let object = LiveObject()
       #expect(poller.loops[0].run { _ = object })
       if isStopped {
@@ -174,7 +174,7 @@ extension PollerTests {
     @Test("a closure that comes after the stop is handed back uncalled")
     func runAfterStop() async throws {
       let hasRun = Guarded(false)
-      let poller = try Poller(PollerConfiguration(threads: 2))
+      let poller = try Poller(.tested(threads: 2))
       try poller.start()
       try poller.stop()
       for loop in poller.loops { #expect(!loop.run { hasRun.value = true }) }
@@ -183,7 +183,7 @@ extension PollerTests {
 
     @Test("every closure that a loop took before it ended is run")
     func runDuringStop() async throws {
-      let poller = try Poller(PollerConfiguration(threads: 2))
+      let poller = try Poller(.tested(threads: 2))
       try poller.start()
       let taken = Tally()
       let run = Tally()
@@ -206,7 +206,7 @@ extension PollerTests {
       let object = LiveObject()
       weak var loop: EventLoop?
       do {
-        let poller = try Poller()
+        let poller = try Poller(.tested())
         try poller.start()
         loop = poller.loops[0]
         await poller.loops[0].call {
@@ -223,7 +223,7 @@ extension PollerTests {
     @Test("a poller that is dropped while it runs is a mistake, and traps")
     func dropWhileRunning() async {
       await #expect(processExitsWith: .failure) {
-        try Poller().start()
+        try Poller(.tested()).start()
       }
     }
 
@@ -232,7 +232,7 @@ extension PollerTests {
       .disabled(if: TestRun.isSanitized))
     func startFails() async {
       await #expect(processExitsWith: .success) {
-        let poller = try Poller(PollerConfiguration(threads: 64))
+        let poller = try Poller(.tested(threads: 64))
         let object = LiveObject()
         for loop in poller.loops { loop.run { _ = object } }
         // Room for some stacks of 8 MiB, and not for 64.

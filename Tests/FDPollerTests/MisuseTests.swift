@@ -240,6 +240,7 @@ extension EventLoop {
   /// The events with which a number is registered with the loop's epoll set, as /proc tells; nil if
   /// it is not.
   func epollEvents(of fd: Int32) -> UInt32? {
+    guard case .epoll(let backend) = backend else { return nil }
     let lines = ProcFile("/proc/self/fdinfo/\(backend.epoll)").lines
     for line in lines {
       let words = line.split(separator: " ", omittingEmptySubsequences: true)

@@ -62,7 +62,7 @@ struct PingPongTests {
   @Test("lose no wake-up: for a minute every round trip between them completes")
   func pingPong() async throws {
     let poller = try await Ledger.closed {
-      let poller = try Poller(PollerConfiguration(threads: 6, groups: 2))
+      let poller = try Poller(.tested(threads: 6, groups: 2))
       try poller.start()
       return poller
     }

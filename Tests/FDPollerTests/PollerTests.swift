@@ -6,7 +6,7 @@ import Testing
 
 /// The tests of the poller with real threads and descriptors: one at a time, because each of them
 /// counts what the process has open before and after it.
-@Suite("A poller", .serialized, .ledger)
+@Suite("A poller", .serialized, .everyBackend, .ledger)
 enum PollerTests {}
 
 /// Runs the body with a started poller, then stops it and checks that its counters add up.
@@ -15,7 +15,7 @@ func withPoller(
   sourceLocation: SourceLocation = #_sourceLocation,
   _ body: (Poller) async throws -> Void
 ) async throws {
-  var configuration = PollerConfiguration(threads: threads, groups: groups)
+  var configuration = PollerConfiguration.tested(threads: threads, groups: groups)
   configuration.logger = log.logger
   // The machine may be busy; the report of long ticks has a test of its own.
   configuration.tickLimit = .seconds(60)
@@ -40,6 +40,19 @@ func withPoller(
   #expect(
     snapshot.departures == snapshot.total[.descriptorsInserted], "\(snapshot)",
     sourceLocation: sourceLocation)
+  #expect(snapshot.total[.ringRequestsAbandoned] == 0, sourceLocation: sourceLocation)
+  #expect(
+    snapshot.loops.allSatisfy { ($0[.ringCompletions] > 0) == (configuration.io == .uring) },
+    "every loop waits with what was asked for", sourceLocation: sourceLocation)
+}
+
+extension PollerConfiguration {
+  /// With the backend whose turn it is.
+  static func tested(threads: Int = 1, groups: Int? = nil) -> PollerConfiguration {
+    var configuration = PollerConfiguration(threads: threads, groups: groups)
+    configuration.io = IOBackend(rawValue: TestedBackend.name).unsafelyUnwrapped
+    return configuration
+  }
 }
 
 extension PollerSnapshot {

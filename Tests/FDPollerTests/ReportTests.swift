@@ -103,7 +103,7 @@ extension PollerTests {
     @Test("tell of a tick that is too long, and not of sleep or of a late start")
     func longTick() async throws {
       let log = RecordedLog()
-      var configuration = PollerConfiguration()
+      var configuration = PollerConfiguration.tested()
       configuration.tickLimit = .milliseconds(600)
       configuration.logger = log.logger
       let poller = try Poller(configuration)

@@ -14,7 +14,7 @@ extension PollerTests {
       "have the loops' names, cut to what the kernel keeps",
       arguments: ["fd-loop", "a-long-name-for-it"])
     func names(name: String) async throws {
-      var configuration = PollerConfiguration(threads: 3)
+      var configuration = PollerConfiguration.tested(threads: 3)
       configuration.name = name
       try await withPoller(configuration) { poller in
         for loop in poller.loops {
@@ -29,7 +29,7 @@ extension PollerTests {
     func pinning() async throws {
       let allowed = ThreadFiles().processors
       let pinned = [allowed.first!, allowed.last!]
-      var configuration = PollerConfiguration(threads: 3)
+      var configuration = PollerConfiguration.tested(threads: 3)
       configuration.processors = pinned
       try await withPoller(configuration) { poller in
         for loop in poller.loops {
@@ -44,7 +44,7 @@ extension PollerTests {
     @Test("that cannot be pinned say so, and run all the same")
     func pinningFails() async throws {
       let log = RecordedLog()
-      var configuration = PollerConfiguration(threads: 2)
+      var configuration = PollerConfiguration.tested(threads: 2)
       configuration.processors = [100_000]
       configuration.logger = log.logger
       try await withPoller(configuration) { poller in
@@ -77,7 +77,7 @@ extension PollerTests {
       .disabled(if: TestRun.isSanitized))
     func forked() async {
       await #expect(processExitsWith: .success) {
-        let poller = try Poller()
+        let poller = try Poller(.tested())
         try poller.start()
         let pair = SocketPair()
         // The child has this thread alone, and waits for ever for a lock of the Swift runtime that

@@ -7,7 +7,7 @@ import Testing
 @testable import FDPoller
 
 extension PollerTests {
-  @Suite("Events of a descriptor that is closed")
+  @Suite("Events of a descriptor that is closed", .epollOnly)
   struct ZombieTests {
     private func backend(_ parker: borrowing EventFDParker, age: Duration) throws -> EpollBackend {
       try EpollBackend(

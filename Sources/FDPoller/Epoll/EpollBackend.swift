@@ -322,37 +322,21 @@ extension EpollBackend {
 // MARK: - Bytes
 
 extension EpollBackend {
-  func accept(
-    _ listener: FDHandle, _ address: UnsafeMutableRawPointer?,
-    _ length: UnsafeMutablePointer<UInt32>?
-  ) -> IOResult {
-    IOResult(Int(fdp_accept(listener.fd, address, length)))
-  }
-
-  func connect(_ handle: FDHandle, _ address: UnsafeRawPointer, _ length: UInt32) -> IOResult {
-    let result = fdp_connect(handle.fd, address, length)
-    return result == -EINPROGRESS ? .wouldBlock : IOResult(Int(result))
-  }
-
   @inline(__always)
   func receive(
     _ handle: FDHandle, into buffer: UnsafeMutableRawBufferPointer, peeking: Bool
   ) -> IOResult {
-    let flags = peeking ? Int32(MSG_PEEK) : 0
-    return IOResult(fdp_receive(handle.fd, buffer.baseAddress, buffer.count, flags))
+    systemReceive(handle, into: buffer, peeking: peeking)
   }
 
   @inline(__always)
   func send(_ handle: FDHandle, _ bytes: UnsafeRawBufferPointer) -> IOResult {
-    IOResult(fdp_send(handle.fd, bytes.baseAddress, bytes.count, 0))
+    systemSend(handle, bytes)
   }
 
-  func shutDownOutput(_ handle: FDHandle) -> IOResult {
-    IOResult(Int(fdp_shutdown(handle.fd, Int32(SHUT_WR))))
-  }
-
-  func close(_ fd: Int32) {
-    // Linux has closed the number whatever close(2) says, so there is nothing to retry.
+  func close(_ fd: Int32, mayBeHeldElsewhere: Bool) {
+    // An epoll registration holds no file. Linux has closed the number whatever close(2) says, so
+    // there is nothing to retry.
     _ = fdp_close(fd)
   }
 }

@@ -13,6 +13,7 @@ func withPoller(
   weak var remains: Poller?
   do {
     var configuration = PollerConfiguration(threads: threads, groups: groups)
+    configuration.io = IOBackend(rawValue: TestedBackend.name).unsafelyUnwrapped
     configuration.name = "net-test"
     configuration.tickLimit = .seconds(10)
     configuration.logger = Logger(label: "net-test") { _ in SwiftLogNoOpLogHandler() }
@@ -27,6 +28,7 @@ func withPoller(
     }
     try poller.stop()
     #expect(poller.snapshot().liveDescriptors == 0)
+    #expect(poller.snapshot().total[.ringRequestsAbandoned] == 0)
   }
   #expect(await eventually { remains == nil }, "something keeps the poller")
 }
