@@ -98,8 +98,8 @@ prove: build ## every interleaving of word, mailbox and pool, four threads too
 mutants: setup ## leave out each clause of the protocols in a copy: all are found (ONLY=name: one)
 	$(call step,Mutants,Stress/mutants/run $(ONLY))
 
-run: build ## the demo of fdproxy (ONCE=1: one round, then exit)
-	@exec .build/release/fdproxy demo $(if $(ONCE),--once)
+run: build ## the demo of fdproxy (ONCE=1: one round, then exit; IO=io_uring)
+	@exec .build/release/fdproxy demo $(if $(IO),--io $(IO)) $(if $(ONCE),--once)
 
 clean: ## remove everything that was built
 	@rm -rf .build .build-*

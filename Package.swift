@@ -89,10 +89,12 @@ let package = Package(
     .executableTarget(
       name: "fdstress",
       dependencies: [
-        "CShims", "Interleave", "ProofKit", "SplitMask", "StressKit",
+        "CShims", "FDPoller", "Interleave", "ProofKit", "SplitMask", "StressKit",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Stress/fdstress", swiftSettings: dialect),
+    // Takes a system call away from the process.
+    .target(name: "CSeccomp", path: "Tests/CSeccomp"),
     .target(
       name: "TestKit",
       dependencies: ["CShims", .product(name: "SystemPackage", package: "swift-system")],
@@ -103,7 +105,7 @@ let package = Package(
     .testTarget(
       name: "FDPollerTests",
       dependencies: [
-        "CShims", "FDAtomics", "FDOwnership", "FDPoller", "TestKit",
+        "CSeccomp", "CShims", "FDAtomics", "FDOwnership", "FDPoller", "TestKit",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: dialect),
@@ -121,7 +123,8 @@ let package = Package(
       dependencies: ["FDOwnership", "Interleave", "ProofKit", "SplitMask", "TestKit"],
       swiftSettings: dialect),
     .testTarget(
-      name: "StressKitTests", dependencies: ["StressKit", "TestKit"], swiftSettings: dialect),
+      name: "StressKitTests", dependencies: ["FDPoller", "StressKit", "TestKit"],
+      swiftSettings: dialect),
     .testTarget(
       name: "fdproxyTests",
       dependencies: [

@@ -1,5 +1,6 @@
-import ArgumentParser
+public import ArgumentParser
 import FDNet
+public import FDPoller
 
 // The types of the command line's values.
 
@@ -23,6 +24,7 @@ enum AcceptMode: String, CaseIterable, ExpressibleByArgument {
 }
 
 extension Balance: ExpressibleByArgument {}
+extension IOBackend: ExpressibleByArgument {}
 
 /// A time in seconds, with decimals; 0 is none.
 struct Seconds: ExpressibleByArgument, CustomStringConvertible {

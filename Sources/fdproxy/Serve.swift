@@ -30,6 +30,9 @@ struct Serve: ParsableCommand {
   @Option(help: "In how many groups the threads are; as few as possible if not given.")
   var groups: Int?
 
+  @Option(help: "What the threads wait with; auto is io_uring where it can be had.")
+  var io = IOBackend.epoll
+
   @Option(help: "Which backend gets the next client.")
   var balance = Balance.roundRobin
 
@@ -98,6 +101,7 @@ struct Serve: ParsableCommand {
 extension Serve {
   private func pollerConfiguration() throws -> PollerConfiguration {
     var configuration = PollerConfiguration(threads: threads, groups: groups)
+    configuration.io = io
     configuration.processors = pin
     configuration.name = "fdproxy"
     configuration.logger = .toStandardError(label: "fd-poller", level: logLevel)

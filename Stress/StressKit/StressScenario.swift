@@ -1,3 +1,5 @@
+public import FDPoller
+
 /// What the command line can change about a run.
 public struct StressParameters: Sendable {
   /// How long the storm lasts, before everything is checked at rest.
@@ -6,6 +8,8 @@ public struct StressParameters: Sendable {
   public var threads: Int
   /// The poller's thread groups, or nil for as few as hold the threads.
   public var groups: Int?
+  /// What the poller's threads wait with.
+  public var io = IOBackend.epoll
   /// Gives every thread its sequence of choices. What the threads do to each other is up to the
   /// machine, so a run is repeated in kind, not event by event.
   public var seed: UInt64

@@ -1,4 +1,5 @@
-import ArgumentParser
+public import ArgumentParser
+public import FDPoller
 import StressKit
 
 struct FDStress: ParsableCommand {
@@ -37,6 +38,9 @@ struct Run: ParsableCommand {
   @Option(help: "The poller's thread groups; as few as hold the threads if not given.")
   var groups: Int?
 
+  @Option(help: "What the poller's threads wait with; auto is io_uring where it can be had.")
+  var io = IOBackend.epoll
+
   @Option(help: "Repeats the choices of a run, which prints it; drawn at random if not given.")
   var seed: UInt64?
 
@@ -48,9 +52,10 @@ struct Run: ParsableCommand {
   }
 
   func run() throws {
-    let parameters = StressParameters(
+    var parameters = StressParameters(
       duration: .seconds(seconds), threads: threads, groups: groups,
       seed: seed ?? .random(in: 0 ... .max))
+    parameters.io = io
     for scenario in try chosen() {
       let prepared: any StressScenario
       do {
@@ -76,3 +81,5 @@ struct Run: ParsableCommand {
     return found
   }
 }
+
+extension IOBackend: ExpressibleByArgument {}

@@ -1,10 +1,11 @@
+import FDPoller
 import StressKit
 import TestKit
 import Testing
 
 /// A storm of two seconds, in this process: what the sanitizers see, and the objects of which the
 /// test counts.
-@Suite("The stress scenario takeover-close", .serialized, .ledger)
+@Suite("The stress scenario takeover-close", .serialized, .everyBackend, .ledger)
 struct TakeoverCloseTests {
   @Test(
     "balances every ledger, with one group and with several",
@@ -12,6 +13,7 @@ struct TakeoverCloseTests {
   func run(threads: Int, groups: Int) async throws {
     var parameters = StressParameters(
       duration: .seconds(2), threads: threads, groups: groups, seed: .random(in: 0 ... .max))
+    parameters.io = try #require(IOBackend(rawValue: TestedBackend.name))
     // Other tests of this process have descriptors of their own.
     parameters.countsDescriptors = false
     let scenario = try TakeoverClose(parameters)

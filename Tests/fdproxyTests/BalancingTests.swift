@@ -4,7 +4,7 @@ import TestKit
 import Testing
 
 extension ProcessTests {
-  @Suite("Choosing a backend")
+  @Suite("Choosing a backend", .everyBackend)
   struct BalancingTests {
     /// Runs the body with origins that greet with their letter.
     private func withLettered(

@@ -53,6 +53,7 @@ extension ProcessTests {
         Mistake(good + ["--threads", "2", "--groups", "3"], "groups"),
         Mistake(good + ["--mode", "udp"], "tcp"),
         Mistake(good + ["--balance", "luck"], "least-connections"),
+        Mistake(good + ["--io", "select"], "io_uring"),
         Mistake(good + ["--accept", "never"], "per-loop"),
         Mistake(good + ["--idle-timeout=-1"], "--idle-timeout"),
         Mistake(good + ["--client-timeout", "nan"], "--client-timeout"),

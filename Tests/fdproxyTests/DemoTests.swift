@@ -4,10 +4,10 @@ import Testing
 extension ProcessTests {
   @Suite("The demo")
   struct DemoTests {
-    @Test("the demo ends with clean ledgers")
-    func once() async throws {
+    @Test("the demo ends with clean ledgers", arguments: TestedBackend.names)
+    func once(io: String) async throws {
       let program = try Program(
-        try Program.path(of: "fdproxy"), ["demo", "--once", "--seconds", "3"])
+        try Program.path(of: "fdproxy"), ["demo", "--once", "--seconds", "3", "--io", io])
       defer { program.end() }
       #expect(try await program.waitForExit() == 0, "\(program.transcript)")
       #expect(program.outputText.contains("ledgers: clean\n"))

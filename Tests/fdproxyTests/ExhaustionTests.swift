@@ -3,7 +3,7 @@ import TestKit
 import Testing
 
 extension ProcessTests {
-  @Suite("Running out of descriptors")
+  @Suite("Running out of descriptors", .everyBackend)
   struct ExhaustionTests {
     @Test("some clients are turned away, and when the others have gone new ones are served")
     func exhaustion() async throws {

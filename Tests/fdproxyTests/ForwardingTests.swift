@@ -5,7 +5,7 @@ import TestKit
 import Testing
 
 extension ProcessTests {
-  @Suite("Forwarding")
+  @Suite("Forwarding", .everyBackend)
   struct ForwardingTests {
     @Test("a client and its backend hear each other", arguments: [1, 4])
     func echo(threads: Int) async throws {

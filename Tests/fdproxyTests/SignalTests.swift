@@ -3,7 +3,7 @@ import TestKit
 import Testing
 
 extension ProcessTests {
-  @Suite("Signals")
+  @Suite("Signals", .everyBackend)
   struct SignalTests {
     @Test(
       "SIGTERM and SIGINT let a transfer finish and take no more clients",

@@ -4,7 +4,7 @@ import TestKit
 import Testing
 
 extension ProcessTests {
-  @Suite("Spare connections")
+  @Suite("Spare connections", .everyBackend)
   struct SpareTests {
     @Test("as many as wanted are open, are used, and are replaced")
     func replaced() async throws {

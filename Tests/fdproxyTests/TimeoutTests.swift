@@ -3,7 +3,7 @@ import TestKit
 import Testing
 
 extension ProcessTests {
-  @Suite("Timeouts")
+  @Suite("Timeouts", .everyBackend)
   struct TimeoutTests {
     @Test(
       "a session in which nothing moves is ended after the timeout, not before",

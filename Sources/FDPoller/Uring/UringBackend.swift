@@ -55,6 +55,8 @@ final class UringBackend: Backend {
     var armed: Interest = []
     /// The directions that have met "would block" since the poll told of them.
     var exhausted: Interest = []
+    /// Its event of this wait, by its place plus one; 0 if there is none.
+    var event: UInt32 = 0
     var options: InsertOptions = []
     var isListedAsChanged = false
     /// The kernel can watch it: it has been found out.
@@ -68,7 +70,7 @@ final class UringBackend: Backend {
 
   private struct Event {
     let handle: FDHandle
-    let readiness: Readiness
+    var readiness: Readiness
     let poll: RequestID
   }
 
@@ -181,8 +183,9 @@ extension UringBackend {
   /// - Returns: false if some of it has to wait for the next time, because the kernel takes nothing
   ///   more at the moment.
   private func collect() -> Bool {
-    for event in events[..<eventCount] where needsSecondLook(event) {
-      secondLooks.append(event.poll)
+    for event in events[..<eventCount] {
+      registrations.pointer(to: event.handle.fd).pointee.event = 0
+      if needsSecondLook(event) { secondLooks.append(event.poll) }
     }
     eventCount = 0
     if needsWakeUpPoll && !collectWakeUpPoll() { return false }
@@ -368,12 +371,21 @@ extension UringBackend {
       assert(registration.pointee.poll == id, "an active poll is its registration's")
       if !completion.hasMore && !mayPollAgain(registration, after: completion.result) { return }
       guard completion.result > 0 else { return }
-      registration.pointee.exhausted = []
       let readiness = Readiness(rawValue: UInt32(completion.result))
-      (events.baseAddress.unsafelyUnwrapped + eventCount).initialize(
-        to: Event(handle: request.handle, readiness: readiness, poll: id))
-      eventCount += 1
+      tell(Event(handle: request.handle, readiness: readiness, poll: id), registration)
     }
+  }
+
+  /// What a descriptor has to tell twice in one wait is one event, as with epoll.
+  private func tell(_ event: Event, _ registration: UnsafeMutablePointer<Registration>) {
+    guard registration.pointee.event == 0 else {
+      events[Int(registration.pointee.event) - 1].readiness.formUnion(event.readiness)
+      return
+    }
+    (events.baseAddress.unsafelyUnwrapped + eventCount).initialize(to: event)
+    eventCount += 1
+    registration.pointee.event = UInt32(eventCount)
+    registration.pointee.exhausted = []
   }
 
   /// A poll has ended by itself, which happens when there was no room for its completion, and to

@@ -17,6 +17,9 @@ struct Demo: ParsableCommand {
   @Option(help: ArgumentHelp("How long the load lasts.", valueName: "seconds"))
   var seconds = 8
 
+  @Option(help: "What the proxy's threads wait with; auto is io_uring where it can be had.")
+  var io = IOBackend.epoll
+
   private static let clients = 300
 
   func validate() throws {
@@ -37,7 +40,7 @@ struct Demo: ParsableCommand {
 
   /// Runs the load and stops everything.
   private func load() throws -> Bill {
-    let stage = try DemoStage()
+    let stage = try DemoStage(waitingWith: io)
     let load = try Load(against: stage.proxyAddress, connections: Self.clients)
     say(
       "\(Self.clients) clients → proxy on \(stage.proxyAddress), \(stage.proxyThreads) threads, "
@@ -60,7 +63,7 @@ struct Demo: ParsableCommand {
     let configuration = DemoStage.proxyConfiguration(
       listen: .loopback(port: 0), origin: origin.address)
     try Lifetime.run(
-      configuration, DemoStage.pollerConfiguration(),
+      configuration, DemoStage.pollerConfiguration(waitingWith: io),
       .toStandardError(label: "fdproxy", level: .warning)
     ) { addresses in
       let address = addresses.joined(separator: ", ")

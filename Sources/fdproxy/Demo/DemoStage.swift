@@ -49,9 +49,9 @@ final class DemoStage {
   var proxyThreads: Int { poller.loops.count }
   var spares: Int { proxy.configuration.spares }
 
-  init() throws {
+  init(waitingWith io: IOBackend) throws {
     origin = try Origin()
-    poller = try Poller(Self.pollerConfiguration())
+    poller = try Poller(Self.pollerConfiguration(waitingWith: io))
     let drained = Latch()
     self.drained = drained
     proxy = TCPProxy(
@@ -68,9 +68,10 @@ final class DemoStage {
     }
   }
 
-  static func pollerConfiguration() -> PollerConfiguration {
+  static func pollerConfiguration(waitingWith io: IOBackend) -> PollerConfiguration {
     // More threads than a small machine has processors: that is where the races are.
     var configuration = PollerConfiguration(threads: 4)
+    configuration.io = io
     configuration.name = "fdproxy"
     configuration.logger = .toStandardError(label: "fd-poller", level: .error)
     return configuration

@@ -35,6 +35,7 @@ final class Field: @unchecked Sendable {
   init(_ parameters: StressParameters) throws {
     var configuration = PollerConfiguration(
       threads: parameters.threads, groups: parameters.groups)
+    configuration.io = parameters.io
     configuration.name = "stress"
     // Long ticks are no news with more threads than processors.
     configuration.tickLimit = Watchdog.patience

@@ -19,7 +19,8 @@ final class Proxy {
     descriptorLimit: Int? = nil
   ) async throws {
     let all =
-      ["--mode", "tcp", "--listen", listen] + backends.flatMap { ["--backend", $0] } + arguments
+      ["--mode", "tcp", "--io", TestedBackend.name, "--listen", listen]
+      + backends.flatMap { ["--backend", $0] } + arguments
     program = try Program(
       try Program.path(of: "fdproxy"), all, descriptorLimit: descriptorLimit)
     port = try await program.waitFor("where it listens") { text in
