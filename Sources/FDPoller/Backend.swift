@@ -1,29 +1,10 @@
+// swift-system's own C module has <sys/epoll.h> too; what the compiler meets first counts as its
+// owner for the whole module, and this file is the first.
 import CShims
 import FDOwnership
-import Glibc
-package import SystemPackage
+import SystemPackage
 
-/// What a byte operation came to.
-package enum IOResult: Equatable {
-  /// That many bytes were moved; for a receive 0 is the end of the stream.
-  case done(Int)
-  case wouldBlock
-  case failed(Errno)
-
-  @inline(__always)
-  package init(_ result: Int) {
-    if result >= 0 {
-      self = .done(result)
-    } else if result == -Int(EAGAIN) {
-      self = .wouldBlock
-    } else {
-      self = .failed(Errno(rawValue: CInt(-result)))
-    }
-  }
-}
-
-/// What a loop asks of the kernel: the poller itself knows no system call that waits or moves
-/// bytes.
+/// What a loop asks of the kernel's poller: the loop itself knows no system call that waits.
 ///
 /// A backend belongs to one loop and is used on its thread only. It alone knows what it has
 /// registered with the kernel; nobody else keeps a record of that. It never reads the ownership
@@ -61,22 +42,18 @@ protocol Backend: AnyObject {
   func wait(timeoutNanoseconds: UInt64?) -> Int
   func event(at index: Int) -> (handle: FDHandle, readiness: Readiness)
 
+  /// Whether that is the event of the loop's own eventfd, which concerns nobody.
+  static func isWakeUp(_ handle: FDHandle) -> Bool
+
   /// The descriptors that the kernel has refused to watch since the last call: nothing will be
   /// heard of them.
   func takeRefusals() -> [(handle: FDHandle, errno: Errno)]
 
   // Bytes
 
-  func accept(
-    _ listener: FDHandle, _ address: UnsafeMutableRawPointer?,
-    _ length: UnsafeMutablePointer<UInt32>?
-  ) -> IOResult
-  func connect(_ handle: FDHandle, _ address: UnsafeRawPointer, _ length: UInt32) -> IOResult
-  func receive(
-    _ handle: FDHandle, into buffer: UnsafeMutableRawBufferPointer, peeking: Bool
-  ) -> IOResult
-  func send(_ handle: FDHandle, _ bytes: UnsafeRawBufferPointer) -> IOResult
-  func shutDownOutput(_ handle: FDHandle) -> IOResult
+  /// A byte operation on the descriptor has found out that it is not ready in that direction: the
+  /// kernel tells when it is.
+  func noteWouldBlock(_ direction: Interest, of handle: FDHandle)
 
   /// Closes the number: what it leads to ends at once, unless others have it open too.
   ///
@@ -86,37 +63,4 @@ protocol Backend: AnyObject {
 
   /// Releases what the backend holds in the kernel. The loop has ended.
   func shutDown()
-}
-
-// MARK: - Bytes by system calls
-
-extension Backend {
-  func accept(
-    _ listener: FDHandle, _ address: UnsafeMutableRawPointer?,
-    _ length: UnsafeMutablePointer<UInt32>?
-  ) -> IOResult {
-    IOResult(Int(fdp_accept(listener.fd, address, length)))
-  }
-
-  func connect(_ handle: FDHandle, _ address: UnsafeRawPointer, _ length: UInt32) -> IOResult {
-    let result = fdp_connect(handle.fd, address, length)
-    return result == -EINPROGRESS ? .wouldBlock : IOResult(Int(result))
-  }
-
-  func shutDownOutput(_ handle: FDHandle) -> IOResult {
-    IOResult(Int(fdp_shutdown(handle.fd, Int32(SHUT_WR))))
-  }
-
-  @inline(__always)
-  func systemReceive(
-    _ handle: FDHandle, into buffer: UnsafeMutableRawBufferPointer, peeking: Bool
-  ) -> IOResult {
-    let flags = peeking ? Int32(MSG_PEEK) : 0
-    return IOResult(fdp_receive(handle.fd, buffer.baseAddress, buffer.count, flags))
-  }
-
-  @inline(__always)
-  func systemSend(_ handle: FDHandle, _ bytes: UnsafeRawBufferPointer) -> IOResult {
-    IOResult(fdp_send(handle.fd, bytes.baseAddress, bytes.count, 0))
-  }
 }

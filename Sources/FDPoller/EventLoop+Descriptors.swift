@@ -181,43 +181,53 @@ extension EventLoop {
 
 extension EventLoop {
   @inline(__always)
-  private func noting(_ result: IOResult, of handle: FDHandle) -> IOResult {
-    if case .done = result { noteProgress(of: handle) }
+  private func noting(_ result: IOResult, _ direction: Interest, of handle: FDHandle) -> IOResult {
+    switch result {
+    case .done: noteProgress(of: handle)
+    case .wouldBlock: backend.noteWouldBlock(direction, of: handle)
+    case .failed: break
+    }
     return result
   }
 
   /// Receives into `scratch`.
   @inline(__always)
   package func receive(_ handle: FDHandle) -> IOResult {
-    noting(backend.receive(handle, into: scratch, peeking: false), of: handle)
+    noting(ByteOperations.receive(handle, into: scratch, peeking: false), .read, of: handle)
   }
 
   /// Looks at what could be received without taking it: one byte at the most. Not into `scratch`,
   /// since a handler may be reading what another descriptor received there.
   package func peek(_ handle: FDHandle) -> IOResult {
     var byte: UInt8 = 0
-    return withUnsafeMutableBytes(of: &byte) { backend.receive(handle, into: $0, peeking: true) }
+    return withUnsafeMutableBytes(of: &byte) {
+      ByteOperations.receive(handle, into: $0, peeking: true)
+    }
   }
 
   @inline(__always)
   package func send(_ handle: FDHandle, _ bytes: UnsafeRawBufferPointer) -> IOResult {
-    noting(backend.send(handle, bytes), of: handle)
+    noting(ByteOperations.send(handle, bytes), .write, of: handle)
   }
 
   package func accept(
     _ handle: FDHandle, _ address: UnsafeMutableRawPointer?,
     _ length: UnsafeMutablePointer<UInt32>?
   ) -> IOResult {
-    noting(backend.accept(handle, address, length), of: handle)
+    noting(ByteOperations.accept(handle, address, length), .read, of: handle)
   }
 
   package func connect(
     _ handle: FDHandle, _ address: UnsafeRawPointer, _ length: UInt32
   ) -> IOResult {
-    noting(backend.connect(handle, address, length), of: handle)
+    let result = ByteOperations.connect(handle, address, length)
+    if case .done = result { noteProgress(of: handle) }
+    return result
   }
 
   package func shutDownOutput(_ handle: FDHandle) -> IOResult {
-    noting(backend.shutDownOutput(handle), of: handle)
+    let result = ByteOperations.shutDownOutput(handle)
+    if case .done = result { noteProgress(of: handle) }
+    return result
   }
 }

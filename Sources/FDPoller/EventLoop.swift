@@ -69,6 +69,7 @@ public final class EventLoop: @unchecked Sendable {
   }
 
   deinit {
+    backend.release()
     scratch.deallocate()
   }
 
@@ -118,7 +119,7 @@ extension EventLoop {
     drainClosedMailbox()
     dropTimers()
     backend.shutDown()
-    if case .uring(let uring) = backend { noteCounts(of: uring) }
+    if let uring = backend.uring { noteCounts(of: uring) }
     ended.store(true, ordering: .releasing)
   }
 
@@ -144,19 +145,29 @@ extension EventLoop {
     let now = Self.clock()
     noteLength(nanoseconds: now - tickTime)
     let timeout = waitLimit(at: now)
+    switch backend {
+    case .epoll(let epoll): epoll._withUnsafeGuaranteedRef { waitAndDispatch($0, timeout, now) }
+    case .uring(let uring): uring._withUnsafeGuaranteedRef { waitForRing($0, timeout, now) }
+    }
+  }
+
+  @inline(__always)
+  private func waitAndDispatch<Kernel: Backend>(
+    _ backend: Kernel, _ timeout: UInt64?, _ now: UInt64
+  ) {
     let count = backend.wait(timeoutNanoseconds: timeout)
     if timeout != 0 { counters.add(.sleeps) }
     tickStart = timeout == 0 && count == 0 ? now : Self.clock()
     for (handle, errno) in backend.takeRefusals() where owns(handle) { core.giveUp(handle, errno) }
-    if case .uring(let uring) = backend { attend(to: uring) }
     for index in 0..<count {
       let event = backend.event(at: index)
-      if !EpollBackend.isWakeUp(event.handle) { dispatch(event.readiness, to: event.handle) }
+      if !Kernel.isWakeUp(event.handle) { dispatch(event.readiness, to: event.handle) }
     }
   }
 
-  /// What a ring has to say beside its events.
-  private func attend(to uring: UringBackend) {
+  @inline(never)
+  private func waitForRing(_ uring: UringBackend, _ timeout: UInt64?, _ now: UInt64) {
+    waitAndDispatch(uring, timeout, now)
     noteCounts(of: uring)
     for handle in uring.takeUnheard() where !uring.interest(in: handle).contains(.read) {
       poke(handle)

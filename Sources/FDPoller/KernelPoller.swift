@@ -2,135 +2,104 @@ import FDOwnership
 import Logging
 import SystemPackage
 
-/// A loop's backend. Not `any Backend`: with the two classes named, what a tick asks of them is
-/// called directly and inlined.
+/// A loop's backend, which the loop releases at its end. Not `any Backend`, and not retained: so
+/// what a tick asks of it is called directly, inlined, and without reference counting.
 enum KernelPoller {
-  case epoll(EpollBackend)
-  case uring(UringBackend)
+  case epoll(Unmanaged<EpollBackend>)
+  case uring(Unmanaged<UringBackend>)
+
+  var epoll: EpollBackend? {
+    if case .epoll(let backend) = self { backend.takeUnretainedValue() } else { nil }
+  }
+
+  var uring: UringBackend? {
+    if case .uring(let backend) = self { backend.takeUnretainedValue() } else { nil }
+  }
+
+  func release() {
+    switch self {
+    case .epoll(let backend): backend.release()
+    case .uring(let backend): backend.release()
+    }
+  }
 }
 
 extension KernelPoller {
   @inline(__always)
   func setInterest(_ interest: Interest, of handle: FDHandle, _ options: InsertOptions) {
     switch self {
-    case .epoll(let backend): backend.setInterest(interest, of: handle, options)
-    case .uring(let backend): backend.setInterest(interest, of: handle, options)
+    case .epoll(let backend):
+      backend._withUnsafeGuaranteedRef { $0.setInterest(interest, of: handle, options) }
+    case .uring(let backend):
+      backend._withUnsafeGuaranteedRef { $0.setInterest(interest, of: handle, options) }
     }
   }
 
   func renew(_ handle: FDHandle) {
     switch self {
-    case .epoll(let backend): backend.renew(handle)
-    case .uring(let backend): backend.renew(handle)
+    case .epoll(let backend): backend._withUnsafeGuaranteedRef { $0.renew(handle) }
+    case .uring(let backend): backend._withUnsafeGuaranteedRef { $0.renew(handle) }
     }
   }
 
   @inline(__always)
   func interest(in handle: FDHandle) -> Interest {
     switch self {
-    case .epoll(let backend): backend.interest(in: handle)
-    case .uring(let backend): backend.interest(in: handle)
+    case .epoll(let backend): backend._withUnsafeGuaranteedRef { $0.interest(in: handle) }
+    case .uring(let backend): backend._withUnsafeGuaranteedRef { $0.interest(in: handle) }
     }
   }
 
   func remove(_ handle: FDHandle) {
     switch self {
-    case .epoll(let backend): backend.remove(handle)
-    case .uring(let backend): backend.remove(handle)
+    case .epoll(let backend): backend._withUnsafeGuaranteedRef { $0.remove(handle) }
+    case .uring(let backend): backend._withUnsafeGuaranteedRef { $0.remove(handle) }
     }
   }
 
   func forget(_ handle: FDHandle) {
     switch self {
-    case .epoll(let backend): backend.forget(handle)
-    case .uring(let backend): backend.forget(handle)
+    case .epoll(let backend): backend._withUnsafeGuaranteedRef { $0.forget(handle) }
+    case .uring(let backend): backend._withUnsafeGuaranteedRef { $0.forget(handle) }
     }
   }
 
   func removeCause(of handle: FDHandle) -> Bool {
     switch self {
-    case .epoll(let backend): backend.removeCause(of: handle)
-    case .uring(let backend): backend.removeCause(of: handle)
+    case .epoll(let backend): backend._withUnsafeGuaranteedRef { $0.removeCause(of: handle) }
+    case .uring(let backend): backend._withUnsafeGuaranteedRef { $0.removeCause(of: handle) }
     }
   }
 
   @inline(__always)
   func wait(timeoutNanoseconds: UInt64?) -> Int {
     switch self {
-    case .epoll(let backend): backend.wait(timeoutNanoseconds: timeoutNanoseconds)
-    case .uring(let backend): backend.wait(timeoutNanoseconds: timeoutNanoseconds)
+    case .epoll(let backend):
+      backend._withUnsafeGuaranteedRef { $0.wait(timeoutNanoseconds: timeoutNanoseconds) }
+    case .uring(let backend):
+      backend._withUnsafeGuaranteedRef { $0.wait(timeoutNanoseconds: timeoutNanoseconds) }
     }
   }
 
-  @inline(__always)
-  func event(at index: Int) -> (handle: FDHandle, readiness: Readiness) {
-    switch self {
-    case .epoll(let backend): backend.event(at: index)
-    case .uring(let backend): backend.event(at: index)
-    }
-  }
-
-  @inline(__always)
-  func takeRefusals() -> [(handle: FDHandle, errno: Errno)] {
-    switch self {
-    case .epoll(let backend): backend.takeRefusals()
-    case .uring(let backend): backend.takeRefusals()
-    }
-  }
-
-  func accept(
-    _ listener: FDHandle, _ address: UnsafeMutableRawPointer?,
-    _ length: UnsafeMutablePointer<UInt32>?
-  ) -> IOResult {
-    switch self {
-    case .epoll(let backend): backend.accept(listener, address, length)
-    case .uring(let backend): backend.accept(listener, address, length)
-    }
-  }
-
-  func connect(_ handle: FDHandle, _ address: UnsafeRawPointer, _ length: UInt32) -> IOResult {
-    switch self {
-    case .epoll(let backend): backend.connect(handle, address, length)
-    case .uring(let backend): backend.connect(handle, address, length)
-    }
-  }
-
-  @inline(__always)
-  func receive(
-    _ handle: FDHandle, into buffer: UnsafeMutableRawBufferPointer, peeking: Bool
-  ) -> IOResult {
-    switch self {
-    case .epoll(let backend): backend.receive(handle, into: buffer, peeking: peeking)
-    case .uring(let backend): backend.receive(handle, into: buffer, peeking: peeking)
-    }
-  }
-
-  @inline(__always)
-  func send(_ handle: FDHandle, _ bytes: UnsafeRawBufferPointer) -> IOResult {
-    switch self {
-    case .epoll(let backend): backend.send(handle, bytes)
-    case .uring(let backend): backend.send(handle, bytes)
-    }
-  }
-
-  func shutDownOutput(_ handle: FDHandle) -> IOResult {
-    switch self {
-    case .epoll(let backend): backend.shutDownOutput(handle)
-    case .uring(let backend): backend.shutDownOutput(handle)
-    }
+  /// See `Backend.noteWouldBlock`.
+  @inline(never)
+  func noteWouldBlock(_ direction: Interest, of handle: FDHandle) {
+    if let uring { uring.noteWouldBlock(direction, of: handle) }
   }
 
   func close(_ fd: Int32, mayBeHeldElsewhere: Bool) {
     switch self {
-    case .epoll(let backend): backend.close(fd, mayBeHeldElsewhere: mayBeHeldElsewhere)
-    case .uring(let backend): backend.close(fd, mayBeHeldElsewhere: mayBeHeldElsewhere)
+    case .epoll(let backend):
+      backend._withUnsafeGuaranteedRef { $0.close(fd, mayBeHeldElsewhere: mayBeHeldElsewhere) }
+    case .uring(let backend):
+      backend._withUnsafeGuaranteedRef { $0.close(fd, mayBeHeldElsewhere: mayBeHeldElsewhere) }
     }
   }
 
   func shutDown() {
     switch self {
-    case .epoll(let backend): backend.shutDown()
-    case .uring(let backend): backend.shutDown()
+    case .epoll(let backend): backend._withUnsafeGuaranteedRef { $0.shutDown() }
+    case .uring(let backend): backend._withUnsafeGuaranteedRef { $0.shutDown() }
     }
   }
 }
@@ -177,11 +146,12 @@ extension KernelPoller {
     let logger = configuration.logger
     switch choice {
     case .epoll:
-      self = .epoll(try EpollBackend(limit: limit, wakeUp: wakeUp, logger: logger))
+      let backend = try EpollBackend(limit: limit, wakeUp: wakeUp, logger: logger)
+      self = .epoll(.passRetained(backend))
     case .uring(let mode):
-      self = .uring(
-        try UringBackend(
-          limit: limit, wakeUp: wakeUp, mode: mode, setup: configuration.ringSetup, logger: logger))
+      let backend = try UringBackend(
+        limit: limit, wakeUp: wakeUp, mode: mode, setup: configuration.ringSetup, logger: logger)
+      self = .uring(.passRetained(backend))
     }
   }
 }

@@ -240,8 +240,8 @@ extension EventLoop {
   /// The events with which a number is registered with the loop's epoll set, as /proc tells; nil if
   /// it is not.
   func epollEvents(of fd: Int32) -> UInt32? {
-    guard case .epoll(let backend) = backend else { return nil }
-    let lines = ProcFile("/proc/self/fdinfo/\(backend.epoll)").lines
+    guard let epoll = backend.epoll else { return nil }
+    let lines = ProcFile("/proc/self/fdinfo/\(epoll.epoll)").lines
     for line in lines {
       let words = line.split(separator: " ", omittingEmptySubsequences: true)
       guard words.count >= 4, words[0] == "tfd:", Int32(words[1]) == fd else { continue }

@@ -258,6 +258,7 @@ extension EpollBackend {
     return refusals
   }
 
+  @inline(__always)
   static func isWakeUp(_ handle: FDHandle) -> Bool { handle.rawValue == wakeUpData }
 
   func removeCause(of handle: FDHandle) -> Bool {
@@ -322,17 +323,8 @@ extension EpollBackend {
 // MARK: - Bytes
 
 extension EpollBackend {
-  @inline(__always)
-  func receive(
-    _ handle: FDHandle, into buffer: UnsafeMutableRawBufferPointer, peeking: Bool
-  ) -> IOResult {
-    systemReceive(handle, into: buffer, peeking: peeking)
-  }
-
-  @inline(__always)
-  func send(_ handle: FDHandle, _ bytes: UnsafeRawBufferPointer) -> IOResult {
-    systemSend(handle, bytes)
-  }
+  /// Level-triggered: the kernel looks by itself.
+  func noteWouldBlock(_ direction: Interest, of handle: FDHandle) {}
 
   func close(_ fd: Int32, mayBeHeldElsewhere: Bool) {
     // An epoll registration holds no file. Linux has closed the number whatever close(2) says, so

@@ -326,6 +326,10 @@ extension UringBackend {
     return (event.handle, event.readiness)
   }
 
+  /// It is no event here.
+  @inline(__always)
+  static func isWakeUp(_ handle: FDHandle) -> Bool { false }
+
   func takeRefusals() -> [(handle: FDHandle, errno: Errno)] {
     guard !refusals.isEmpty else { return [] }
     defer { refusals = [] }
@@ -464,23 +468,7 @@ extension UringBackend {
 // MARK: - Bytes
 
 extension UringBackend {
-  @inline(__always)
-  func receive(
-    _ handle: FDHandle, into buffer: UnsafeMutableRawBufferPointer, peeking: Bool
-  ) -> IOResult {
-    let result = systemReceive(handle, into: buffer, peeking: peeking)
-    if result == .wouldBlock { noteExhausted(.read, handle) }
-    return result
-  }
-
-  @inline(__always)
-  func send(_ handle: FDHandle, _ bytes: UnsafeRawBufferPointer) -> IOResult {
-    let result = systemSend(handle, bytes)
-    if result == .wouldBlock { noteExhausted(.write, handle) }
-    return result
-  }
-
-  private func noteExhausted(_ direction: Interest, _ handle: FDHandle) {
+  func noteWouldBlock(_ direction: Interest, of handle: FDHandle) {
     registrations.pointer(to: handle.fd).pointee.exhausted.formUnion(direction)
   }
 
