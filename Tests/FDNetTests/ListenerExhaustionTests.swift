@@ -5,7 +5,7 @@ import Testing
 
 /// A listener whose process has no descriptor left. The process is another one, `fdchild`, since
 /// this one needs its descriptors.
-@Suite("A listener without descriptors", .serialized, .ledger)
+@Suite("A listener without descriptors", .serialized, .everyBackend, .ledger)
 struct ListenerExhaustionTests {
   /// What `fdchild` has counted.
   struct Counts {
@@ -59,7 +59,8 @@ struct ListenerExhaustionTests {
     "it pauses, turns away one client at a time, and goes on by itself; who was accepted is served",
     arguments: [Family.ipv4, .unix], ["loop", "group"])
   func exhaustion(family: Family, sharing: String) async throws {
-    let child = try Child("fdchild", ["\(family.address)", sharing, "3", "60"])
+    let child = try Child(
+      "fdchild", ["\(family.address)", sharing, "3", "60", TestedBackend.name])
     let address = try SocketAddress(parsing: child.line())
     let clients = try (0..<120).map { _ in try Client(to: address) }
     func count(_ answer: Client.Answer?) -> Int { clients.filter { $0.answer == answer }.count }

@@ -181,8 +181,10 @@ extension PollerTests {
     // Fails if a record of all zeros passes for that of number 0 in its first incarnation.
     @Test("CLOSE_ZERO: number 0 is a descriptor like any other")
     func closeZero() async {
-      await #expect(processExitsWith: .success) {
-        let poller = try Poller(PollerConfiguration(threads: 2))
+      await #expect(processExitsWith: .success) { [name = TestedBackend.name as String] in
+        var configuration = PollerConfiguration(threads: 2)
+        configuration.io = try #require(IOBackend(rawValue: name))
+        let poller = try Poller(configuration)
         try poller.start()
         // The runtime's own descriptors come with the first sleep, and shall not be number 0.
         try await Task.sleep(for: .milliseconds(1))
@@ -200,7 +202,7 @@ extension PollerTests {
           pair.far.put()
           try #require(await eventually { received.value == round })
         }
-        for loop in poller.loops {
+        for loop in poller.loops where name == "epoll" {
           await loop.settle()
           let flags = await loop.call { loop.epollEvents(of: 0) }
           #expect(flags.map { $0 & (1 << 28) } == 1 << 28, "registered as exclusive")
@@ -225,7 +227,8 @@ extension PollerTests {
         try poller.insert(try #require(last.near.moved(to: 0)), handler: lastProbe, on: .loop(loop))
         await loop.settle()
         other.far.put()
-        #expect(await eventually { loop.counters[.kernelPollerRebuilds] == 1 })
+        #expect(
+          await eventually { loop.counters[.kernelPollerRebuilds] == (name == "epoll" ? 1 : 0) })
         last.far.put()
         #expect(await eventually { lastProbe.calls == 1 })
         copy.closeForGood()

@@ -4,7 +4,7 @@ import Glibc
 
 // A server that a test starts in a process of its own, because it runs out of descriptors there:
 //
-//     fdchild ADDRESS loop|group THREADS DESCRIPTORS
+//     fdchild ADDRESS loop|group THREADS DESCRIPTORS epoll|io_uring
 //
 // It echoes. It says where it listens, answers each line on its standard input with what it has
 // counted, and ends with the input.
@@ -26,15 +26,18 @@ func say(_ text: String) {
 }
 
 let arguments = CommandLine.arguments
-guard arguments.count == 5, let threads = Int(arguments[3]), let descriptors = UInt(arguments[4])
+guard arguments.count == 6, let threads = Int(arguments[3]), let descriptors = UInt(arguments[4]),
+  let io = IOBackend(rawValue: arguments[5])
 else {
-  say("usage: fdchild ADDRESS loop|group THREADS DESCRIPTORS")
+  say("usage: fdchild ADDRESS loop|group THREADS DESCRIPTORS epoll|io_uring")
   exit(2)
 }
 var limit = rlimit(rlim_cur: descriptors, rlim_max: descriptors)
 setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
 
-let poller = try Poller(PollerConfiguration(threads: threads))
+var configuration = PollerConfiguration(threads: threads)
+configuration.io = io
+let poller = try Poller(configuration)
 try poller.start()
 let listener = try Listener(
   SocketAddress(parsing: arguments[1]), on: poller,

@@ -405,8 +405,9 @@ extension UringBackend {
     var refusal = result < 0 && result != -ECANCELED ? -result : 0
     let fd = registration.pointee.handle.fd
     if refusal == 0 && !registration.pointee.isKnownToBePollable {
-      refusal = Self.refusalByEpoll(of: fd)
-      registration.pointee.isKnownToBePollable = true
+      let answer = Self.canBeWatched(fd)
+      if answer == false { refusal = EPERM }
+      registration.pointee.isKnownToBePollable = answer == true
     }
     guard refusal == 0 else {
       refusals.append((registration.pointee.handle, Errno(rawValue: refusal)))
@@ -420,11 +421,13 @@ extension UringBackend {
 
   /// What cannot be watched, a regular file for example, is always ready in the eyes of io_uring,
   /// where epoll_ctl(2) says EPERM.
-  private static func refusalByEpoll(of fd: Int32) -> Int32 {
+  ///
+  /// - Returns: nil if there is no descriptor to find it out with.
+  private static func canBeWatched(_ fd: Int32) -> Bool? {
     let epoll = fdp_epoll_create()
-    guard epoll >= 0 else { return 0 }
+    guard epoll >= 0 else { return nil }
     defer { _ = fdp_close(epoll) }
-    return fdp_epoll_control(epoll, EPOLL_CTL_ADD, fd, 0, 0) == -EPERM ? EPERM : 0
+    return fdp_epoll_control(epoll, EPOLL_CTL_ADD, fd, 0, 0) != -EPERM
   }
 
   private func noteEndOfWakeUpPoll() {

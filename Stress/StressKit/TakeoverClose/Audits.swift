@@ -78,6 +78,8 @@ extension Field {
     // There are no copies of descriptors here, so there are no zombies.
     let rebuilds = poller.snapshot().total[.kernelPollerRebuilds]
     balance("no kernel poller is made anew", Int(rebuilds), 0)
+    let abandoned = poller.snapshot().total[.ringRequestsAbandoned]
+    balance("no request is left in a ring", Int(abandoned), 0)
     balance("no descriptor is left in the poller", poller.snapshot().liveDescriptors, 0)
     for worker in workers { worker.forget() }
     _ = Watchdog.wait { self.liveObjects.count == 0 }
