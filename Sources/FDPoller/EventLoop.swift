@@ -180,6 +180,10 @@ extension EventLoop {
     counters.set(.ringCompletions, to: counts.completions)
     counters.set(.ringOverflows, to: counts.overflows)
     counters.set(.ringRearms, to: counts.rearms)
+    counters.set(.ringFullQueues, to: counts.fullQueues)
+    counters.set(.ringInterruptions, to: counts.interruptions)
+    counters.set(.ringLateCancellations, to: counts.lateCancellations)
+    counters.set(.ringBusyCancellations, to: counts.busyCancellations)
     counters.set(.ringRequestsAbandoned, to: counts.abandoned)
   }
 

@@ -51,6 +51,15 @@ public enum PollerCounter: Int, CaseIterable, Sendable {
   case ringOverflows
   /// Polls that io_uring had ended and that were made again.
   case ringRearms
+  /// Times that io_uring had no room for another request, so that those collected were handed over
+  /// in the middle of a tick.
+  case ringFullQueues
+  /// Waits for io_uring that a signal has ended.
+  case ringInterruptions
+  /// Cancellations that came too late: what they were to end was over.
+  case ringLateCancellations
+  /// Cancellations that met io_uring running what they were to end, and were repeated.
+  case ringBusyCancellations
   /// Requests that were still in flight when their ring was closed: always 0.
   case ringRequestsAbandoned
 }

@@ -85,6 +85,7 @@ extension PollerTests {
           await loop.call { for handle in handles.value { loop.want(.read, handle) } }
         }
         #expect(loop.counters[.ringSubmissions] > 1000)
+        #expect(loop.counters[.ringFullQueues] > 1000)
         await loop.call { for handle in handles.value { loop.delete(handle) } }
         for pair in pairs { #expect(await eventually { pair.far.isAtEnd }) }
       }

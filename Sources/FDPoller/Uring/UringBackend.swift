@@ -80,6 +80,14 @@ final class UringBackend: Backend {
     var completions: UInt64 = 0
     var overflows: UInt64 = 0
     var rearms: UInt64 = 0
+    /// Times that there was no room for a submission.
+    var fullQueues: UInt64 = 0
+    /// Waits that a signal has ended.
+    var interruptions: UInt64 = 0
+    /// Cancellations of what was over already.
+    var lateCancellations: UInt64 = 0
+    /// Cancellations of what was being run at that moment; they are repeated.
+    var busyCancellations: UInt64 = 0
     /// Requests that were in flight after the end of the ring: none.
     var abandoned: UInt64 = 0
   }
@@ -201,7 +209,9 @@ extension UringBackend {
   ) -> Bool {
     guard !list.isEmpty else { return true }
     let firstLeft = list.firstIndex { element in
-      !submit(element) && (ring.submit() < 0 || !submit(element))
+      guard !submit(element) else { return false }
+      counts.fullQueues += 1
+      return ring.submit() < 0 || !submit(element)
     }
     list.removeFirst(firstLeft ?? list.count)
     return firstLeft == nil
@@ -298,7 +308,9 @@ extension UringBackend {
     if !isAllCollected || !refusals.isEmpty { limit = 0 }
     let result = ring.wait(nanoseconds: limit)
     switch result {
-    case -ETIME, -EINTR, -EBUSY, -EAGAIN, 0...:
+    case -EINTR:
+      counts.interruptions += 1
+    case -ETIME, -EBUSY, -EAGAIN, 0...:
       // EBUSY, EAGAIN: what was collected stays so until there is room in the ring or memory.
       break
     case -EBADR:
@@ -349,9 +361,13 @@ extension UringBackend {
     counts.completions += UInt64(count)
     for completion in completions[..<count] {
       let id = RequestID(userData: completion.user_data)
-      // One that is over: an answer to its cancellation came later than its last completion.
-      guard let request = requests[id] else { continue }
-      switch RequestID.part(ofUserData: completion.user_data) {
+      let part = RequestID.part(ofUserData: completion.user_data)
+      guard let request = requests[id] else {
+        // It is over: the answer to its cancellation comes after its last completion.
+        if part == .cancellation { counts.lateCancellations += 1 }
+        continue
+      }
+      switch part {
       case .itself: complete(id, request, completion)
       case .cancellation: noteFailedCancellation(id, -completion.result)
       case .secondLook: noteFailedSecondLook(id, request, -completion.result)
@@ -439,9 +455,11 @@ extension UringBackend {
     switch errno {
     case EALREADY:
       // It runs at this moment, and may stay.
+      counts.busyCancellations += 1
       cancellations.append(id)
     default:
-      // ENOENT: it was over before.
+      // ENOENT: it was over before, and its last completion is lost.
+      counts.lateCancellations += 1
       requests.end(id)
     }
   }
