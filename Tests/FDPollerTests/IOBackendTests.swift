@@ -12,7 +12,7 @@ extension PollerTests {
   /// with 0 if all is as it should be.
   @Suite("The choice of a backend", .epollOnly)
   struct IOBackendTests {
-    private static let systemCallOfSetup: Int32 = 425
+    private static let (setUp, enter, register): (Int32, Int32, Int32) = (425, 426, 427)
 
     @Test("is named as on command lines")
     func names() {
@@ -20,7 +20,9 @@ extension PollerTests {
       #expect(PollerConfiguration().io == .epoll)
     }
 
-    @Test("by itself takes io_uring where it is, and says nothing")
+    @Test(
+      "by itself takes io_uring where it is, and says nothing",
+      .enabled(if: TestedBackend.isRingThere))
     func automatic() async throws {
       let log = RecordedLog()
       var configuration = PollerConfiguration()
@@ -36,8 +38,10 @@ extension PollerTests {
 
     /// Whether a poller cannot be made with io_uring for that reason, and is made with epoll and one
     /// line in the log by itself.
-    private static func isRefused(because reason: String, threads: Int = 2) throws -> Bool {
-      var configuration = PollerConfiguration(threads: threads)
+    private static func isRefused(
+      because reason: String, _ configuration: PollerConfiguration = PollerConfiguration(threads: 2)
+    ) throws -> Bool {
+      var configuration = configuration
       configuration.io = .uring
       do throws(PollerError) {
         _ = try Poller(configuration)
@@ -61,7 +65,7 @@ extension PollerTests {
     @Test("a kernel without io_uring, or a filter that says so, is named")
     func noSystemCall() async {
       await #expect(processExitsWith: .success) {
-        precondition(fdt_forbid_system_call(Self.systemCallOfSetup, ENOSYS) == 0)
+        precondition(fdt_forbid_system_call(Self.setUp, ENOSYS) == 0)
         exit(try Self.isRefused(because: "the kernel has no io_uring") ? 0 : 1)
       }
     }
@@ -69,50 +73,130 @@ extension PollerTests {
     @Test("a filter that forbids io_uring is named")
     func forbidden() async {
       await #expect(processExitsWith: .success) {
-        precondition(fdt_forbid_system_call(Self.systemCallOfSetup, EPERM) == 0)
-        exit(try Self.isRefused(because: "forbidden, by a seccomp filter") ? 0 : 1)
+        precondition(fdt_forbid_system_call(Self.setUp, EPERM) == 0)
+        // Unless the machine forbids it by its setting.
+        exit(try Self.isRefused(because: RingProbe.reason(for: .notPermitted)) ? 0 : 1)
+      }
+    }
+
+    // Fails if what the probe's own waits answer is not looked at: the kernel would pass for too old.
+    @Test(
+      "a filter that lets a ring be made, and not used, is named",
+      .enabled(if: TestedBackend.isRingThere), arguments: [enter, register])
+    func useForbidden(number: Int32) async {
+      await #expect(processExitsWith: .success) { [number] in
+        precondition(fdt_forbid_system_call(number, EPERM) == 0)
+        exit(try Self.isRefused(because: RingProbe.reason(for: .notPermitted)) ? 0 : 1)
+      }
+    }
+
+    @Test("the setting that forbids io_uring is named, and nothing else is blamed on it")
+    func disabled() {
+      let all: [(setting: String?, text: String)] = [
+        ("2", "kernel.io_uring_disabled is 2 "),
+        ("1", "kernel.io_uring_disabled is 1, and the process is not in io_uring_group "),
+        ("0", "it is forbidden, by a seccomp filter or a security module "),
+        (nil, "it is forbidden, by a seccomp filter or a security module "),
+      ]
+      for (setting, text) in all {
+        let reason = RingProbe.reason(for: .notPermitted, disabled: setting)
+        #expect(reason.hasPrefix(text + "("))
+        #expect(reason.hasSuffix("errno 1)"))
+        let other = RingProbe.reason(for: .noMemory, disabled: setting)
+        #expect(other.hasPrefix("no memory for its rings"))
       }
     }
 
     @Test("a kernel that knows none of the flags is named as too old")
     func tooOld() async {
       await #expect(processExitsWith: .success) {
-        precondition(fdt_forbid_system_call(Self.systemCallOfSetup, EINVAL) == 0)
+        precondition(fdt_forbid_system_call(Self.setUp, EINVAL) == 0)
         exit(try Self.isRefused(because: "the kernel is too old") ? 0 : 1)
       }
+    }
+
+    @Test("where no way to set a ring up is left the kernel is too old")
+    func noModes() throws {
+      var configuration = PollerConfiguration(threads: 2)
+      configuration.ringSetup.modes = []
+      #expect(try Self.isRefused(because: "the kernel is too old", configuration))
     }
 
     @Test("no memory for a ring is named")
     func noMemory() async {
       await #expect(processExitsWith: .success) {
-        precondition(fdt_forbid_system_call(Self.systemCallOfSetup, ENOMEM) == 0)
+        precondition(fdt_forbid_system_call(Self.setUp, ENOMEM) == 0)
         exit(try Self.isRefused(because: "no memory for its rings") ? 0 : 1)
+      }
+    }
+
+    // Fails if the loops that have a ring keep it, or if some loops wait with the one and some with
+    // the other.
+    @Test(
+      "when the probe had its ring and a later loop gets none, no loop has one",
+      .enabled(if: TestedBackend.isRingThere), arguments: [1, 2, 4],
+      [IOBackend.uring, .automatic])
+    func laterRing(rings: Int, io: IOBackend) async {
+      await #expect(processExitsWith: .success) { [rings, name = io.rawValue as String] in
+        precondition(fdt_ration_system_call(Self.setUp, Int32(rings), ENOMEM) == 0)
+        let before = Ledger.openDescriptors()
+        let log = RecordedLog()
+        var configuration = PollerConfiguration(threads: 4)
+        configuration.io = try #require(IOBackend(rawValue: name))
+        configuration.logger = log.logger
+        do throws(PollerError) {
+          let poller = try Poller(configuration)
+          guard configuration.io == .automatic else { exit(1) }
+          guard poller.loops.allSatisfy({ $0.backend.epoll != nil }) else { exit(2) }
+          guard log.all.count == 1, log.count(of: "no memory for its rings") == 1 else { exit(3) }
+          // An eventfd and an epoll set for each.
+          guard Ledger.excess(over: before).count == 8 else { exit(4) }
+          try poller.start()
+          try poller.stop()
+        } catch {
+          guard configuration.io == .uring, case .ioUringUnavailable(let reason) = error,
+            reason.contains("no memory for its rings"), log.all.isEmpty
+          else { exit(5) }
+        }
+        exit(Ledger.leaks(since: before).isEmpty ? 0 : 6)
       }
     }
 
     // Each loop needs a descriptor for its ring and one for its eventfd; the probe alone finds
     // enough, the rings of all loops do not.
-    @Test("too few descriptors for the rings of all loops are named, and epoll needs no fewer")
-    func noDescriptors() async {
-      await #expect(processExitsWith: .success) {
+    @Test(
+      "too few descriptors for the rings of all loops are named, and epoll needs no fewer",
+      .enabled(if: TestedBackend.isRingThere), arguments: IOBackend.allCases)
+    func noDescriptors(io: IOBackend) async {
+      await #expect(processExitsWith: .success) { [name = io.rawValue as String] in
+        let io = try #require(IOBackend(rawValue: name))
         let lowest = open("/dev/null", O_RDONLY)
         var limit = rlimit()
         limit.rlim_max = 4096
         limit.rlim_cur = UInt(lowest) + 4
         precondition(setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0)
+        let log = RecordedLog()
         var configuration = PollerConfiguration(threads: 8)
-        for io in [IOBackend.uring, .epoll] {
-          configuration.io = io
-          let before = Ledger.openDescriptors()
-          do throws(PollerError) {
-            _ = try Poller(configuration)
-            exit(1)
-          } catch {
-            print("\(error)")
+        configuration.io = io
+        configuration.logger = log.logger
+        let before = Ledger.openDescriptors()
+        do throws(PollerError) {
+          _ = try Poller(configuration)
+          exit(1)
+        } catch {
+          switch (io, error) {
+          case (.uring, .ioUringUnavailable(let reason)):
+            guard reason.contains("there is no descriptor left"), log.all.isEmpty else { exit(2) }
+          case (.epoll, .kernelRefused(_, .tooManyOpenFiles)):
+            guard log.all.isEmpty else { exit(3) }
+          case (.automatic, .kernelRefused(_, .tooManyOpenFiles)):
+            guard log.all.count == 1, log.count(of: "there is no descriptor left") == 1
+            else { exit(4) }
+          default:
+            exit(5)
           }
-          guard Ledger.leaks(since: before).isEmpty else { exit(2) }
         }
-        exit(0)
+        exit(Ledger.leaks(since: before).isEmpty ? 0 : 6)
       }
     }
 

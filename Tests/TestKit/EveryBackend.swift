@@ -1,16 +1,39 @@
+import CShims
+import Glibc
 public import Testing
 
 /// What the pollers of a test wait with, by the name that command lines take. The test's own task
 /// and its children know it.
 public enum TestedBackend {
-  /// The name; what runs in another process has the first one.
-  @TaskLocal public static var name = names[0]
-  /// All of them.
-  public static let names = ["epoll", "io_uring"]
+  /// The name; what runs in another process has that of epoll.
+  @TaskLocal public static var name = "epoll"
+
+  /// All that this machine has. Where io_uring is unknown or forbidden its tests are not run, and
+  /// one line says so.
+  public static let names: [String] = {
+    guard let reason = whyThereIsNoRing() else { return ["epoll", "io_uring"] }
+    let line = Array("io_uring is not available (\(reason)): its tests are not run\n".utf8)
+    _ = fdp_write(STDERR_FILENO, line, line.count)
+    return ["epoll"]
+  }()
+
+  /// Whether the tests of io_uring are run.
+  public static var isRingThere: Bool { names.contains("io_uring") }
+
+  /// Asks the kernel itself: a poller that refuses io_uring without a reason has to fail its tests.
+  private static func whyThereIsNoRing() -> String? {
+    var ring: OpaquePointer?
+    let result = fdp_ring_create(8, 8, 0, &ring)
+    guard result == 0 else { return String(cString: strerror(-result)) }
+    defer { fdp_ring_destroy(ring) }
+    // The newest that the poller cannot do without; older kernels have rings too.
+    let isNewEnough = fdp_ring_features(ring) & UInt32(IORING_FEAT_CQE_SKIP) != 0
+    return isNewEnough ? nil : "the kernel is older than Linux 5.17"
+  }
 }
 
-/// Runs each test case once with every backend. Give it to the suite, before a trait that looks at
-/// what each run has left behind.
+/// Runs each test case once with every backend that there is. Give it to the suite, before a trait
+/// that looks at what each run has left behind.
 public struct EveryBackendTrait: SuiteTrait, TestTrait, TestScoping {
   /// It holds for every test of the suite.
   public var isRecursive: Bool { true }
@@ -51,7 +74,7 @@ public struct OneBackendTrait: SuiteTrait, TestTrait, TestScoping {
 }
 
 extension Trait where Self == EveryBackendTrait {
-  /// Runs each test with epoll, and once more with io_uring.
+  /// Runs each test with epoll, and once more with io_uring where that is available.
   public static var everyBackend: Self { EveryBackendTrait() }
 }
 

@@ -57,27 +57,31 @@ enum RingProbe {
     let id = RequestID(index: 1, generation: 1)
     let input = EPOLLIN.rawValue
     let isCollected = ring.poll(event, input, multishot: true, id)
-    let poll = isCollected ? answer(of: ring) : nil
+    let poll = isCollected ? try answer(of: ring) : nil
     guard let poll, poll.result > 0, poll.hasMore else {
       throw RingRefusal(reason: "the kernel is too old: it lacks multishot polls (Linux 5.13)")
     }
     let isAskedAgain = ring.pollAgain(id, input)
-    let again = isAskedAgain ? answer(of: ring) : nil
+    let again = isAskedAgain ? try answer(of: ring) : nil
     guard let again, again.user_data == id.userData(.itself), again.result > 0 else {
       throw RingRefusal(reason: "the kernel is too old: it cannot update a poll (Linux 5.13)")
     }
     let isCancelled = ring.removePoll(id)
-    let last = isCancelled ? answer(of: ring) : nil
+    let last = isCancelled ? try answer(of: ring) : nil
     guard let last, last.user_data == id.userData(.itself), !last.hasMore else {
       throw RingRefusal(reason: "the kernel does not cancel a poll")
     }
   }
 
   /// The next completion, of a request that is answered at once.
-  private static func answer(of ring: borrowing Ring) -> fdp_completion? {
+  private static func answer(of ring: borrowing Ring) throws(RingRefusal) -> fdp_completion? {
     var completion = fdp_completion()
     for _ in 0..<10 {
-      _ = ring.wait(nanoseconds: 100_000_000)
+      let result = ring.wait(nanoseconds: 100_000_000)
+      // A filter may let io_uring_setup(2) through, and forbid the calls that use the ring.
+      guard result >= 0 || result == -ETIME || result == -EINTR else {
+        throw RingRefusal(reason: reason(for: Errno(rawValue: -result)))
+      }
       let count = withUnsafeMutablePointer(to: &completion) {
         ring.takeCompletions(UnsafeMutableBufferPointer(start: $0, count: 1))
       }
@@ -87,14 +91,16 @@ enum RingProbe {
   }
 
   /// What io_uring_setup(2) means by its errors.
-  static func reason(for errno: Errno) -> String {
+  ///
+  /// - Parameter disabled: kernel.io_uring_disabled, nil if the kernel has no such thing.
+  static func reason(for errno: Errno, disabled: String? = sysctl()) -> String {
     let text =
       switch errno {
       case .noFunction:
         "the kernel has no io_uring: it is older than Linux 5.1, built without it, "
           + "or a seccomp filter hides it"
       case .notPermitted:
-        switch sysctl() {
+        switch disabled {
         case "1"?: "kernel.io_uring_disabled is 1, and the process is not in io_uring_group"
         case "2"?: "kernel.io_uring_disabled is 2"
         default: "it is forbidden, by a seccomp filter or a security module"
@@ -109,7 +115,7 @@ enum RingProbe {
     return "\(text) (\(errno), errno \(errno.rawValue))"
   }
 
-  private static func sysctl() -> String? {
+  static func sysctl() -> String? {
     let fd = open("/proc/sys/kernel/io_uring_disabled", O_RDONLY | O_CLOEXEC)
     guard fd >= 0 else { return nil }
     defer { _ = fdp_close(fd) }
