@@ -1,4 +1,5 @@
 import FDPoller
+import SystemPackage
 import TestKit
 import Testing
 
@@ -179,6 +180,33 @@ struct ConnectionMoveTests {
         #expect(poller.delete(handle))
         #expect(await eventually { recorder.isClosed })
         #expect(recorder.log.closes == [.deleted])
+      }
+    }
+  }
+
+  // Fails if the end waits for the loop that it has left to forget it.
+  @Test(
+    "an abort right after a move is a reset for the peer, though the former loop stands still",
+    arguments: Family.tcp)
+  func abortAfterMove(family: Family) async throws {
+    try await withPoller(threads: 2) { poller in
+      let (former, owner) = (poller.loops[0], poller.loops[1])
+      for _ in 0..<10 {
+        let recorder = Recorder.keepingOpen()
+        recorder.onMoved = { $0.abort() }
+        let link = try await Link(family, on: former, recorder)
+        // So that the former loop's kernel poller knows of it.
+        for _ in 0..<2 { try await former.call {} }
+        let gate = Gate()
+        try await link.call { connection in
+          connection.move(to: owner)
+          former.defer { gate.wait() }
+        }
+        #expect(throws: Errno.connectionReset) { try link.peer.receive() }
+        #expect(gate.holdsSomebody)
+        #expect(await eventually { recorder.log.closes == [.aborted] })
+        #expect(recorder.log.moves == [1])
+        gate.open()
       }
     }
   }

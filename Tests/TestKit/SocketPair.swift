@@ -23,6 +23,31 @@ public struct SocketPair: Sendable {
     near = aside ? lowest.moved(to: 700 + Int32(Self.turn.add() % 300))! : lowest
     far = FileDescriptor(rawValue: fds[1])
   }
+
+  private init(near: FileDescriptor, far: FileDescriptor) {
+    self.near = near
+    self.far = far
+  }
+
+  /// A pair over TCP, on the loopback interface.
+  public static func tcp() -> SocketPair {
+    let stream = Int32(SOCK_STREAM.rawValue)
+    let listener = fdp_socket(AF_INET, stream)
+    let far = fdp_socket(AF_INET, stream)
+    defer { _ = fdp_close(listener) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+    precondition(fdp_bind(listener, &address, size) == 0 && fdp_listen(listener, 1) == 0)
+    precondition(fdp_local_address(listener, &address, &size) == 0)
+    _ = fdp_connect(far, &address, size)
+    var wait = pollfd(fd: listener, events: Int16(POLLIN), revents: 0)
+    precondition(poll(&wait, 1, 60_000) == 1, "no connection over the loopback interface")
+    let near = fdp_accept(listener, nil, nil)
+    precondition(near >= 0, "no connection is accepted: errno \(-near)")
+    return SocketPair(near: FileDescriptor(rawValue: near), far: FileDescriptor(rawValue: far))
+  }
 }
 
 /// Descriptors without errors: for tests, where a failure is a trap or a value.
@@ -82,6 +107,26 @@ extension FileDescriptor {
 
   /// Whether the peer has closed, or was closed for.
   public var isAtEnd: Bool { drain() == nil }
+
+  /// What a peer learns of the end of its stream, if it has nothing to read before.
+  public enum Ending: Sendable {
+    case end
+    case reset
+  }
+
+  /// Blocks the calling thread until the peer has ended, at most 30 seconds.
+  ///
+  /// - Returns: nil if it has not, or has sent something.
+  public func waitForEnding() -> Ending? {
+    var wait = pollfd(fd: rawValue, events: Int16(POLLIN), revents: 0)
+    guard poll(&wait, 1, 30_000) == 1 else { return nil }
+    var byte: UInt8 = 0
+    switch fdp_read(rawValue, &byte, 1) {
+    case 0: return .end
+    case -Int(ECONNRESET): return .reset
+    default: return nil
+    }
+  }
 
   /// Closes the number, which has to be open.
   public func closeForGood() {
