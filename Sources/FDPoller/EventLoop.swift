@@ -43,8 +43,7 @@ public final class EventLoop: @unchecked Sendable {
   @exclusivity(unchecked) private var stage = Stage.running
   @exclusivity(unchecked) private var tickStart = EventLoop.clock()
   /// Room for one receive; its contents are gone with the next one.
-  package let scratch = UnsafeMutableRawBufferPointer.allocate(
-    byteCount: 64 << 10, alignment: 4096)
+  package let scratch: UnsafeMutableRawBufferPointer
 
   private enum Stage {
     case running
@@ -66,6 +65,8 @@ public final class EventLoop: @unchecked Sendable {
       choice, limit: core.table.count, wakeUp: parker.fd, core.configuration)
     mailbox = Mailbox(parker: parker)
     timers = TimerWheel(now: Self.clock() / Self.nanosecondsPerTick)
+    // Last: of a loop that cannot be made there is no end that would release it.
+    scratch = .allocate(byteCount: 64 << 10, alignment: 4096)
   }
 
   deinit {
