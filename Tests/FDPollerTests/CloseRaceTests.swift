@@ -22,7 +22,7 @@ extension PollerTests {
         pair.far.put()
         #expect(await probe.isClosedOnce())
         #expect(probe.calls == 1 && probe.retirements == 1)
-        #expect(pair.far.isAtEnd)
+        #expect(await eventually { pair.far.isAtEnd })
         let total = poller.snapshot().total
         #expect(total[.closesByLastLeaver] == 1 && total[.closesByDeleter] == 0)
         #expect(total[.deletesAlreadyGone] == 1)
@@ -42,7 +42,7 @@ extension PollerTests {
           #expect(poller.delete(handle))
         }
         #expect(await probe.isClosedOnce())
-        #expect(pair.far.isAtEnd)
+        #expect(await eventually { pair.far.isAtEnd })
         #expect(poller.snapshot().total[.closesByDeleter] == 1)
       }
       pair.far.closeForGood()
@@ -125,7 +125,7 @@ extension PollerTests {
         #expect(await eventually { witness == nil })
         #expect(isUsable.value)
         #expect(pair.far.drain() == 1)
-        #expect(pair.far.isAtEnd)
+        #expect(await eventually { pair.far.isAtEnd })
       }
       pair.far.closeForGood()
     }
@@ -233,7 +233,7 @@ extension PollerTests {
         gate.open()
         #expect(await peer.isClosedOnce())
         #expect(backend.far.drain() == 1)
-        #expect(backend.far.isAtEnd)
+        #expect(await eventually { backend.far.isAtEnd })
       }
       for pair in [client, backend] { pair.far.closeForGood() }
     }
