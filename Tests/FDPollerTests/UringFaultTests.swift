@@ -86,7 +86,7 @@ extension PollerTests {
             #expect(throws: Never.self) { try loop.insert(pair.near, handler: probe) }
           }
         }
-        #expect(await eventually { probe.calls == 2 })
+        try #require(await eventually { probe.calls == 2 })
         #expect(log.count(of: "the kernel has lost completions") == 1)
         for pair in others { pair.far.put() }
         for probe in otherProbes { try #require(await eventually { probe.calls == 1 }) }
