@@ -60,6 +60,25 @@ bool fdp_ring_poll_again(fdp_ring *ring, uint64_t target, uint32_t events, uint6
 /// its own only if that fails: EALREADY says that the poll is being run, and goes on.
 bool fdp_ring_poll_remove(fdp_ring *ring, uint64_t target, uint64_t user_data);
 
+/// Receives into one provided buffer after the other until it ends; the completion's upper 16 flag
+/// bits are the buffer's number.
+bool fdp_ring_receive(fdp_ring *ring, int fd, uint64_t user_data);
+/// Sends as much as the socket takes, once it takes any; never raises SIGPIPE. `bytes` have to stay
+/// until the completion.
+bool fdp_ring_send(
+    fdp_ring *ring, int fd, const void *bytes, size_t count, uint64_t user_data);
+/// Accepts one client after the other until it ends: non-blocking and close-on-exec.
+bool fdp_ring_accept(fdp_ring *ring, int fd, uint64_t user_data);
+/// `address` has to stay until the completion.
+bool fdp_ring_connect(
+    fdp_ring *ring, int fd, const void *address, socklen_t length, uint64_t user_data);
+/// Ends a request of any kind. Has a completion of its own only if that fails.
+bool fdp_ring_cancel(fdp_ring *ring, uint64_t target, uint64_t user_data);
+
+/// Spoils what was collected for a descriptor and not told yet, because the kernel took nothing more:
+/// the number is about to be free, and to be somebody else's. The requests fail with -ENOENT.
+void fdp_ring_withdraw(fdp_ring *ring, int fd);
+
 /// Tells the kernel what was collected, without waiting.
 int fdp_ring_submit(fdp_ring *ring);
 /// Tells the kernel what was collected and waits for a completion, in one system call: for so many
@@ -69,6 +88,21 @@ int fdp_ring_wait(fdp_ring *ring, int64_t nanoseconds);
 int fdp_ring_completions(fdp_ring *ring, struct fdp_completion *completions, int capacity);
 /// Whether the kernel keeps completions for which there is no room; the next wait brings them.
 bool fdp_ring_has_overflow(const fdp_ring *ring);
+
+// Provided buffers: memory that receives choose from when there is something to receive.
+
+typedef struct fdp_ring_buffers fdp_ring_buffers;
+
+/// Makes `count` buffers, a power of 2 of at most 32,768, of `size` bytes each, numbered from 0, and
+/// provides all of them. A ring has them once. Callable before the ring is enabled.
+int fdp_ring_buffers_create(
+    fdp_ring *ring, unsigned count, unsigned size, fdp_ring_buffers **made);
+/// After the ring is destroyed.
+void fdp_ring_buffers_destroy(fdp_ring_buffers *buffers);
+/// Where the first one begins; the others follow.
+void *fdp_ring_buffers_memory(const fdp_ring_buffers *buffers);
+/// Provides a buffer again.
+void fdp_ring_buffers_return(fdp_ring_buffers *buffers, uint16_t number);
 
 // eventfd(2), signalfd(2)
 

@@ -44,13 +44,14 @@ extension Connection: TimerTarget {
       if deadlines.connectDue != 0 { consider(nil, deadlines.connectDue) }
     case .open:
       // Where nothing is asked of the peer, its silence says nothing about it.
-      if limits.idle != 0 && (input == .reading || !output.isEmpty) {
+      let hasOutput = hasOutput
+      if limits.idle != 0 && (input == .reading || hasOutput) {
         consider(.idle, max(deadlines.lastInput, deadlines.lastOutput) + limits.idle)
       }
       if limits.read != 0 && input == .reading {
         consider(.read, deadlines.lastInput + limits.read)
       }
-      if limits.write != 0 && !output.isEmpty {
+      if limits.write != 0 && hasOutput {
         consider(.write, deadlines.lastOutput + limits.write)
       }
     case .closing:

@@ -29,7 +29,10 @@ extension Connection {
     guard !isMoving else { return loop.defer { completion(.refused) } }
     isMoving = true
     // At once would be inside its handler, or in the midst of what its user does with it.
-    loop.defer { self.goTo(destination, completion) }
+    loop.defer {
+      guard destination !== self.loop else { return self.goTo(destination, completion) }
+      self.loop.quiet(self.handle) { self.goTo(destination, completion) }
+    }
   }
 
   private func goTo(
@@ -37,12 +40,13 @@ extension Connection {
   ) {
     guard phase == .open, destination !== loop else {
       isMoving = false
+      loop.resume(handle)
       return completion(phase == .open ? .moved : .refused)
     }
     let origin = loop
     deadlines.cancel(on: origin)
     var interest: Interest = input == .reading ? .read : []
-    if !output.isEmpty { interest.insert(.write) }
+    if !output.isEmpty || outputState == .finishing { interest.insert(.write) }
     // Before it goes, because it is not this thread's to write afterwards; so whoever uses it here
     // all the same fails the assertion that it is used on its loop.
     loop = destination
@@ -55,6 +59,7 @@ extension Connection {
     }
     if result != .taken {
       loop = origin
+      loop.resume(handle)
       isMoving = false
       startDeadlines()
       completion(.refused)

@@ -4,7 +4,8 @@ import Glibc
 
 /// What a write came to.
 public enum WriteResult: Sendable, Equatable {
-  /// The kernel has taken all of it.
+  /// The kernel has taken all of it; or a loop with an io_uring has, which is as if the socket's
+  /// buffer were 64 KiB larger: it sends with the end of its tick, or as the peer takes it.
   case sent
   /// It is queued, in part or whole.
   case queued
@@ -31,7 +32,10 @@ extension Connection {
     if output.isEmpty {
       switch loopReference.with({ send(bytes, on: $0) }) {
       case .done(let count):
-        if count == bytes.count { return .sent }
+        if count == bytes.count {
+          if loopReference.with({ $0.holdsOutput }) { startDeadlines() }
+          return .sent
+        }
         rest = UnsafeRawBufferPointer(rebasing: bytes[count...])
       case .wouldBlock:
         break

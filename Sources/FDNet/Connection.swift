@@ -33,7 +33,7 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
   @exclusivity(unchecked) var outputState = Output.open
   /// The output has been above the high watermark, and has not fallen to the low one since.
   @exclusivity(unchecked) var isAboveWatermark = false
-  @exclusivity(unchecked) var output = OutputBuffer()
+  @exclusivity(unchecked) var output = ByteQueue()
   @exclusivity(unchecked) var deadlines = Deadlines()
   var closeReason: CloseReason?
   var farewell = Farewell.early
@@ -98,10 +98,11 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
   /// Hands the socket to the poller. On the loop.
   ///
   /// - Throws: what `EventLoop.insert` throws; the socket is then still the caller's.
-  func insert(_ fd: Int32) throws(PollerError) {
+  func insert(_ fd: Int32, _ options: InsertOptions = .stream) throws(PollerError) {
     let interest: Interest = phase == .connecting ? .write : .read
     handle = try loop.insert(
-      FileDescriptor(rawValue: fd), handler: self, wanting: interest, options: .fresh)
+      FileDescriptor(rawValue: fd), handler: self, wanting: interest,
+      options: options.union(.fresh))
     (deadlines.lastInput, deadlines.lastOutput) = (loop.tickTime, loop.tickTime)
     startDeadlines()
   }
@@ -116,8 +117,8 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
   ) {
     switch phase {
     case .open, .closing:
-      if readiness.mayWrite && !output.isEmpty {
-        flush()
+      if readiness.mayWrite {
+        advanceOutput()
         // A handler that is told of the drain may put the connection into its pool.
         guard phase == .open || phase == .closing else { return }
       }
@@ -134,18 +135,19 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
 
   /// - Parameter loop: the connection's own, passed on because it need not be retained then.
   private func receive(on loop: EventLoop) {
-    for _ in 0..<Self.receivesPerEvent {
+    var receives = 0
+    while receives < Self.receivesPerEvent {
       switch loop.receive(handle) {
-      case .done(let count) where count > 0:
+      case .bytes(let bytes, let more):
         deadlines.lastInput = loop.tickTime
-        if phase == .open {
-          let bytes = UnsafeRawBufferPointer(start: loop.scratch.baseAddress, count: count)
-          handler?.received(bytes.bytes, on: self)
+        if phase == .open { handler?.received(bytes.bytes, on: self) }
+        guard input == .reading, phase == .open || phase == .closing else { return }
+        switch more {
+        case .nothing: return
+        case .atHand: break
+        case .inKernel: receives += 1
         }
-        // Less than there was room for: the socket is empty, and tells when it is not.
-        guard count == loop.scratch.count, input == .reading, phase == .open || phase == .closing
-        else { return }
-      case .done:
+      case .end:
         return endInput()
       case .wouldBlock:
         return
@@ -201,11 +203,16 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
     startDeadlines()
   }
 
-  /// Whether nothing is queued, half closed, paused or under way, so that somebody else can take it
-  /// from here.
-  var isQuiescent: Bool {
+  /// Brings what was written to the kernel, to be taken from here by somebody else.
+  ///
+  /// - Returns: whether nothing is queued, half closed, paused or under way.
+  func comesToRest() -> Bool {
     phase == .open && input == .reading && outputState == .open && output.isEmpty && !isMoving
+      && loop.sendAll(handle)
   }
+
+  /// Whether the kernel has not taken all that was written.
+  var hasOutput: Bool { !output.isEmpty || loop.queuedOutput(of: handle) > 0 }
 
   // MARK: Ending
 
@@ -234,6 +241,21 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
     return loop.send(handle, bytes)
   }
 
+  /// The socket takes more, or never will.
+  @inline(__always)
+  private func advanceOutput() {
+    // The peer has taken something, even if there is no room yet for more.
+    deadlines.lastOutput = loop.tickTime
+    if let errno = loop.outputFailure(of: handle) {
+      end(.failed(errno))
+    } else if !output.isEmpty {
+      flush()
+    } else if outputState == .finishing {
+      loop.stop(.write, handle)
+      shutDown()
+    }
+  }
+
   /// Sends what is queued, which is something, as far as the socket takes it.
   private func flush() {
     switch loop.send(handle, output.bytes) {
@@ -259,10 +281,12 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
     }
   }
 
+  /// Nothing is queued.
   func shutDown() {
-    outputState = .shut
+    // What the loop has taken may have to go first.
+    guard loop.shutDownOutput(handle) != .wouldBlock else { return loop.want(.write, handle) }
     // ENOTCONN: the peer has reset the connection, which the next receive tells.
-    _ = loop.shutDownOutput(handle)
+    outputState = .shut
     finishIfDone()
   }
 }

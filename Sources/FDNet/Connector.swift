@@ -57,9 +57,18 @@ public enum Connector {
     settings: ConnectionSettings,
     _ completion: @escaping (Result<Connection, ConnectError>) -> Void
   ) -> Connection? {
+    connect(
+      to: address, on: loop, deadline: deadline, settings: settings, options: .stream, completion)
+  }
+
+  static func connect(
+    to address: SocketAddress, on loop: EventLoop, deadline: Duration?,
+    settings: ConnectionSettings, options: InsertOptions,
+    _ completion: @escaping (Result<Connection, ConnectError>) -> Void
+  ) -> Connection? {
     precondition(loop.isCurrent, "a loop connects for itself")
     do {
-      return try begin(address, loop, deadline, settings, completion)
+      return try begin(address, loop, deadline, settings, options, completion)
     } catch {
       loop.defer { completion(.failure(error)) }
       return nil
@@ -68,9 +77,9 @@ public enum Connector {
 
   private static func begin(
     _ address: SocketAddress, _ loop: EventLoop, _ deadline: Duration?,
-    _ settings: ConnectionSettings,
+    _ settings: ConnectionSettings, _ options: InsertOptions,
     _ completion: @escaping (Result<Connection, ConnectError>) -> Void
-  ) throws(ConnectError) -> Connection {
+  ) throws(ConnectError) -> Connection? {
     let fd = fdp_socket(address.domain, Int32(SOCK_STREAM.rawValue))
     guard fd >= 0 else {
       throw ConnectError(address: address, cause: .refused(Errno(rawValue: -fd)))
@@ -78,25 +87,25 @@ public enum Connector {
     if settings.noDelay && address.family != .unix {
       _ = fdp_set_option(fd, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
     }
-    let result = address.withSockAddr { fdp_connect(fd, $0, $1) }
-    // EAGAIN is a Unix socket whose backlog is full: it does not go on in the background
-    // (connect(2)).
-    guard result == 0 || result == -EINPROGRESS else {
-      _ = fdp_close(fd)
-      throw ConnectError(address: address, cause: .refused(Errno(rawValue: -result)))
-    }
     let connection = Connection(loop: loop, settings: settings, phase: .connecting)
-    connection.companion = Connecting(to: address, deadline: deadline, completion)
+    let connecting = Connecting(to: address, deadline: deadline, completion)
+    connection.companion = connecting
     if let deadline {
       connection.deadlines.connectDue = EventLoop.clock() + deadline.wholeNanoseconds
     }
     do {
-      try connection.insert(fd)
+      try connection.insert(fd, options)
     } catch {
       _ = fdp_close(fd)
       throw ConnectError(address: address, cause: .poller(error))
     }
-    return connection
+    let isLocal = address.family == .unix
+    let result = address.withSockAddr {
+      loop.connect(connection.handle, $0, $1, isLocal: isLocal)
+    }
+    guard case .failed(let errno) = result else { return connection }
+    connecting.fail(connection, .refused(errno))
+    return nil
   }
 }
 
@@ -118,13 +127,14 @@ private final class Connecting: ConnectionCompanion {
 
   func ready(_ connection: Connection, _ readiness: Readiness) {
     guard readiness.mayWrite else { return }
-    var error: Int32 = 0
-    let result = fdp_get_option(connection.handle.fd, SOL_SOCKET, SO_ERROR, &error)
-    if result == 0 && error == 0 {
+    switch connection.loop.connectResult(connection.handle) {
+    case .done:
       connection.becomeOpen()
       completion(.success(connection))
-    } else {
-      fail(connection, .refused(Errno(rawValue: result == 0 ? error : -result)))
+    case .wouldBlock:
+      break
+    case .failed(let errno):
+      fail(connection, .refused(errno))
     }
   }
 
@@ -132,7 +142,7 @@ private final class Connecting: ConnectionCompanion {
     fail(connection, .timedOut(deadline ?? .zero))
   }
 
-  private func fail(_ connection: Connection, _ cause: ConnectError.Cause) {
+  func fail(_ connection: Connection, _ cause: ConnectError.Cause) {
     failure = cause
     connection.end(.finished)
   }

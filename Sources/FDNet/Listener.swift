@@ -99,9 +99,9 @@ public final class Listener: Sendable {
   ) throws(ListenError) {
     self.poller = poller
     self.backlog = backlog
-    shared = ListenerShared(
-      settings: settings, logger: poller.core.configuration.logger, makeHandler)
     let shares = Self.shares(poller.loops, address, sharing)
+    shared = ListenerShared(
+      poller.core, mostQueued: shares.count * backlog, settings: settings, makeHandler)
     var descriptors = try Self.open(
       shares.count, at: address, backlog: backlog, noDelay: settings.noDelay)
     self.address =
@@ -112,7 +112,9 @@ public final class Listener: Sendable {
         let isShared = loops.count > 1 || address.family == .unix && shares.count > 1
         let socket = ListeningSocket(shared, isShared: isShared)
         var options: InsertOptions = .fresh
-        if isShared { options.insert(.exclusive) }
+        // A stream would take clients that another loop has the time for.
+        options.formUnion(isShared ? .exclusive : [.stream, .listens])
+        if !shared.mayTakeAhead { options.insert(.readsByPoll) }
         if address.family == .unix { options.insert(.sharedWithOthers) }
         let handle = try poller.insert(
           FileDescriptor(rawValue: descriptors[0]), handler: socket, on: .loops(loops),
@@ -228,8 +230,12 @@ public final class Listener: Sendable {
       let owner = poller.loops.first { $0.owns(handle) }
       let isRunning = owner?.run {
         guard let owner else { return }
-        socket.acceptAll(handle, on: owner, bound: bound)
-        owner.delete(handle)
+        owner.quiet(handle) {
+          guard owner.owns(handle) else { return }
+          let atHand = owner.clientsAtHand(of: handle)
+          socket.acceptAll(handle, on: owner, bound: bound + atHand)
+          owner.delete(handle)
+        }
       }
       if isRunning != true { poller.delete(handle) }
     }

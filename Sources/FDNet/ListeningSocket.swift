@@ -10,6 +10,9 @@ import SystemPackage
 final class ListenerShared: @unchecked Sendable {
   let settings: ConnectionSettings
   let logger: Logger
+  private let core: PollerCore
+  /// How many clients can be queued in the kernel.
+  private let mostQueued: Int
   let makeHandler: @Sendable (Connection) -> (any ConnectionHandler)?
   let isClosed = Atomic(false)
   private let accepted = Atomic(0)
@@ -23,11 +26,13 @@ final class ListenerShared: @unchecked Sendable {
   private let isShort = Atomic(false)
 
   init(
-    settings: ConnectionSettings, logger: Logger,
+    _ core: PollerCore, mostQueued: Int, settings: ConnectionSettings,
     _ makeHandler: @escaping @Sendable (Connection) -> (any ConnectionHandler)?
   ) {
     self.settings = settings
-    self.logger = logger
+    self.core = core
+    self.mostQueued = mostQueued
+    logger = core.configuration.logger
     self.makeHandler = makeHandler
   }
 
@@ -40,6 +45,10 @@ final class ListenerShared: @unchecked Sendable {
       accepted: accepted.load(ordering: .relaxed), turnedAway: turnedAway.load(ordering: .relaxed),
       pauses: pauses.load(ordering: .relaxed))
   }
+
+  /// Whether all that are queued may be accepted before the first one is served: that leaves half of
+  /// the numbers for what serving them takes.
+  var mayTakeAhead: Bool { core.liveDescriptors + mostQueued < core.descriptorLimit / 2 }
 
   func noteAccept() { accepted.add(1, ordering: .relaxed) }
 
@@ -55,7 +64,7 @@ final class ListenerShared: @unchecked Sendable {
       guard reserve >= 0 else { return }
       isShort.store(true, ordering: .sequentiallyConsistent)
       _ = fdp_close(reserve)
-      if case .done(let client) = loop.accept(listener, nil, nil) {
+      if case .done(let client) = loop.acceptDirectly(listener) {
         _ = fdp_close(Int32(client))
         noteTurnedAway()
       }
@@ -125,7 +134,7 @@ final class ListeningSocket: DescriptorHandler, @unchecked Sendable {
   /// Accepts what is queued, at most `bound` clients.
   func acceptAll(_ handle: FDHandle, on loop: EventLoop, bound: Int) {
     for _ in 0..<bound {
-      switch loop.accept(handle, nil, nil) {
+      switch loop.accept(handle, takingAhead: shared.mayTakeAhead) {
       case .done(let fd):
         if shared.takeBackReserve(from: Int32(fd)) { return pause(handle, on: loop) }
         shared.noteAccept()

@@ -35,7 +35,12 @@ enum ByteOperations {
     _ handle: FDHandle, _ address: UnsafeRawPointer, _ length: UInt32
   ) -> IOResult {
     let result = fdp_connect(handle.fd, address, length)
-    return result == -EINPROGRESS ? .wouldBlock : IOResult(Int(result))
+    switch result {
+    case -EINPROGRESS: return .wouldBlock
+    // A Unix socket whose backlog is full: it does not go on in the background (connect(2)).
+    case -EAGAIN: return .failed(.resourceTemporarilyUnavailable)
+    default: return IOResult(Int(result))
+    }
   }
 
   @inline(__always)

@@ -75,6 +75,8 @@ extension EventLoop {
     // In this order: whoever takes it over changes the word before the ticket.
     let isParked = core.table[handle.fd].parking.isParked(handle.generation)
     guard !isParked, owns(handle) else { return }
+    precondition(
+      backend.uring?.isAtRest(handle) ?? true, "what is parked has nothing in flight but its poll")
     core.table[handle.fd].parking.park(handle.generation)
   }
 
@@ -154,12 +156,13 @@ extension EventLoop {
     counters.add(.takeoversWon)
     core.table[handle.fd].home.store(UInt32(other.index), ordering: .relaxed)
     core.table[handle.fd].moved.store(handle.rawValue + 1, ordering: .relaxed)
+    let stream = backend.uring?.detach(handle)
     backend.remove(handle)
     let letter = Letter(
       Wish.call {
         // Whatever is on record there is from an earlier stay, of which that loop may not have
         // read yet that it has ended.
-        other.backend.setInterest(interest, of: handle, other.options(of: handle))
+        other.attach(handle, stream, wanting: interest)
         body(other)
         other.leave(handle)
       })
@@ -171,63 +174,5 @@ extension EventLoop {
       if duty != .none { core.discharge(duty, of: handle) }
     }
     return .taken
-  }
-}
-
-// MARK: - Bytes
-
-// The operations of a connection or a listener on its own descriptor. On the loop that owns it;
-// none allocates.
-
-extension EventLoop {
-  @inline(__always)
-  private func noting(_ result: IOResult, _ direction: Interest, of handle: FDHandle) -> IOResult {
-    switch result {
-    case .done: noteProgress(of: handle)
-    case .wouldBlock: backend.noteWouldBlock(direction, of: handle)
-    case .failed: break
-    }
-    return result
-  }
-
-  /// Receives into `scratch`.
-  @inline(__always)
-  package func receive(_ handle: FDHandle) -> IOResult {
-    noting(ByteOperations.receive(handle, into: scratch, peeking: false), .read, of: handle)
-  }
-
-  /// Looks at what could be received without taking it: one byte at the most. Not into `scratch`,
-  /// since a handler may be reading what another descriptor received there.
-  package func peek(_ handle: FDHandle) -> IOResult {
-    var byte: UInt8 = 0
-    return withUnsafeMutableBytes(of: &byte) {
-      ByteOperations.receive(handle, into: $0, peeking: true)
-    }
-  }
-
-  @inline(__always)
-  package func send(_ handle: FDHandle, _ bytes: UnsafeRawBufferPointer) -> IOResult {
-    noting(ByteOperations.send(handle, bytes), .write, of: handle)
-  }
-
-  package func accept(
-    _ handle: FDHandle, _ address: UnsafeMutableRawPointer?,
-    _ length: UnsafeMutablePointer<UInt32>?
-  ) -> IOResult {
-    noting(ByteOperations.accept(handle, address, length), .read, of: handle)
-  }
-
-  package func connect(
-    _ handle: FDHandle, _ address: UnsafeRawPointer, _ length: UInt32
-  ) -> IOResult {
-    let result = ByteOperations.connect(handle, address, length)
-    if case .done = result { noteProgress(of: handle) }
-    return result
-  }
-
-  package func shutDownOutput(_ handle: FDHandle) -> IOResult {
-    let result = ByteOperations.shutDownOutput(handle)
-    if case .done = result { noteProgress(of: handle) }
-    return result
   }
 }

@@ -118,9 +118,13 @@ extension EventLoop {
     tickStart = Self.clock()
     while stage != .ended { tick() }
     drainClosedMailbox()
-    dropTimers()
     backend.shutDown()
-    if let uring = backend.uring { noteCounts(of: uring) }
+    if let uring = backend.uring {
+      noteCounts(of: uring)
+      for body in uring.takeQuieted() { body() }
+      while !deferred.isEmpty { runDeferred() }
+    }
+    dropTimers()
     ended.store(true, ordering: .releasing)
   }
 
@@ -170,6 +174,7 @@ extension EventLoop {
   private func waitForRing(_ uring: UringBackend, _ timeout: UInt64?, _ now: UInt64) {
     waitAndDispatch(uring, timeout, now)
     noteCounts(of: uring)
+    for body in uring.takeQuieted() { body() }
     for handle in uring.takeUnheard() where !uring.interest(in: handle).contains(.read) {
       poke(handle)
     }
@@ -186,6 +191,8 @@ extension EventLoop {
     counters.set(.ringLateCancellations, to: counts.lateCancellations)
     counters.set(.ringBusyCancellations, to: counts.busyCancellations)
     counters.set(.ringRequestsAbandoned, to: counts.abandoned)
+    counters.set(.ringBuffersLowWater, to: UInt64(uring.buffers.lowWater))
+    counters.set(.ringBuffersMissing, to: counts.missing)
   }
 
   /// How long the coming wait may be, in nanoseconds; 0 if something is left to do.

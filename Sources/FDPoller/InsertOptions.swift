@@ -21,6 +21,17 @@ public struct InsertOptions: OptionSet, Sendable, Hashable {
   /// one.
   public static let exclusive = InsertOptions(rawValue: 1 << 2)
 
+  // Of what connections and listeners insert. Their bytes and clients go through `EventLoop`'s
+  // operations only.
+
+  /// A loop with an io_uring moves its bytes through the ring.
+  package static let stream = InsertOptions(rawValue: 1 << 3)
+  /// A stream that is received from only when a poll has told of something, because a receive in
+  /// flight may not cross parking.
+  package static let readsByPoll = InsertOptions(rawValue: 1 << 4)
+  /// A stream of clients.
+  package static let listens = InsertOptions(rawValue: 1 << 5)
+
   /// Set by `insert` itself: several loops have the descriptor on record.
   static let severalLoops = InsertOptions(rawValue: 1 << 7)
 }

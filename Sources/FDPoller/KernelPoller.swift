@@ -110,7 +110,7 @@ extension KernelPoller {
   /// Which of the two, as far as it can be told before one is made.
   enum Choice {
     case epoll
-    case uring(RingMode)
+    case uring(RingAbilities)
 
     /// - Throws: `PollerError.ioUringUnavailable`, if io_uring is asked for and cannot be had.
     init(for configuration: PollerConfiguration) throws(PollerError) {
@@ -118,21 +118,22 @@ extension KernelPoller {
         self = .epoll
         return
       }
-      let mode: RingMode
+      let abilities: RingAbilities
       do {
-        mode = try RingProbe.bestMode(configuration.ringSetup)
+        abilities = try RingProbe.abilities(configuration.ringSetup)
       } catch {
         guard configuration.io == .automatic else { throw .ioUringUnavailable(error.reason) }
         Self.logFallback(because: error.reason, configuration.logger)
         self = .epoll
         return
       }
-      if let lacks = mode.lacks {
+      let lacks = abilities.lacks
+      if !lacks.isEmpty {
         configuration.logger.notice(
           "io_uring is used without something that makes it faster",
-          metadata: ["lacks": "\(lacks)"])
+          metadata: ["lacks": "\(lacks.joined(separator: ", "))"])
       }
-      self = .uring(mode)
+      self = .uring(abilities)
     }
 
     static func logFallback(because reason: String, _ logger: Logger) {
@@ -148,9 +149,10 @@ extension KernelPoller {
     case .epoll:
       let backend = try EpollBackend(limit: limit, wakeUp: wakeUp, logger: logger)
       self = .epoll(.passRetained(backend))
-    case .uring(let mode):
+    case .uring(let abilities):
       let backend = try UringBackend(
-        limit: limit, wakeUp: wakeUp, mode: mode, setup: configuration.ringSetup, logger: logger)
+        limit: limit, wakeUp: wakeUp, abilities: abilities, setup: configuration.ringSetup,
+        logger: logger)
       self = .uring(.passRetained(backend))
     }
   }

@@ -1,7 +1,7 @@
 import Synchronization
 
 /// What the poller counts, per loop and for the threads outside. All count up from the start, save
-/// the maximum `longestTickNanoseconds`.
+/// the maximum `longestTickNanoseconds` and the minimum `ringBuffersLowWater`.
 public enum PollerCounter: Int, CaseIterable, Sendable {
   case ticks
   /// Ticks that really waited for the kernel; each is one wake-up of the thread.
@@ -49,7 +49,7 @@ public enum PollerCounter: Int, CaseIterable, Sendable {
   case ringCompletions
   /// Waits after which io_uring still had answers for which there was no room in the ring.
   case ringOverflows
-  /// Polls that io_uring had ended and that were made again.
+  /// Requests that repeat, which io_uring had ended and which were made again.
   case ringRearms
   /// Times that io_uring had no room for another request, so that those collected were handed over
   /// in the middle of a tick.
@@ -62,6 +62,11 @@ public enum PollerCounter: Int, CaseIterable, Sendable {
   case ringBusyCancellations
   /// Requests that were still in flight when their ring was closed: always 0.
   case ringRequestsAbandoned
+  /// The fewest receive buffers that a loop's ring has had at a time. At 0 receives had to wait for
+  /// the end of a tick.
+  case ringBuffersLowWater
+  /// Receive buffers that were not back when their ring was closed: always 0.
+  case ringBuffersMissing
 }
 
 /// The live counters of one loop, or of all threads that are none.

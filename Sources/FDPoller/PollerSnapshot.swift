@@ -27,8 +27,13 @@ public struct LoopSnapshot: Sendable, Equatable {
     LoopSnapshot(
       name: "total",
       values: PollerCounter.allCases.map { counter in
-        counter == .longestTickNanoseconds
-          ? max(self[counter], other[counter]) : self[counter] + other[counter]
+        switch counter {
+        case .longestTickNanoseconds: max(self[counter], other[counter])
+        case .ringBuffersLowWater where self[.ringSubmissions] == 0: other[counter]
+        case .ringBuffersLowWater where other[.ringSubmissions] == 0: self[counter]
+        case .ringBuffersLowWater: min(self[counter], other[counter])
+        default: self[counter] + other[counter]
+        }
       })
   }
 }

@@ -162,7 +162,7 @@ struct ConnectionCloseTests {
     }
   }
 
-  @Test("a write into a reset connection is refused, and ends it")
+  @Test("a write into a reset connection ends it, and is refused if the kernel is asked at once")
   func writeAfterReset() async throws {
     try await withPoller(threads: 1) { poller in
       let recorder = Recorder()
@@ -170,9 +170,11 @@ struct ConnectionCloseTests {
       let link = try await Link(on: poller.loops[0], recorder) { $0.pauseReading() }
       link.peer.reset()
       #expect(await always { !recorder.isClosed })
+      let asksAtOnce = TestedBackend.name == "epoll"
       try await link.call { connection in
-        #expect(connection.write("x") == .refused)
-        #expect(connection.isClosing && !connection.isWritable)
+        let result = connection.write("x")
+        #expect(result == (asksAtOnce ? .refused : .sent))
+        #expect(connection.isClosing == asksAtOnce && connection.isWritable != asksAtOnce)
         #expect(!recorder.isClosed)
       }
       #expect(await eventually { recorder.isClosed })

@@ -1,4 +1,5 @@
 import FDPoller
+import Glibc
 import SystemPackage
 import TestKit
 import Testing
@@ -193,19 +194,19 @@ struct ConnectionMoveTests {
       let (former, owner) = (poller.loops[0], poller.loops[1])
       for _ in 0..<10 {
         let recorder = Recorder.keepingOpen()
-        recorder.onMoved = { $0.abort() }
+        let gate = Gate()
+        recorder.onMoved = { connection in
+          former.run { gate.wait() }
+          while !gate.holdsSomebody { usleep(100) }
+          connection.abort()
+        }
         let link = try await Link(family, on: former, recorder)
         // So that the former loop's kernel poller knows of it.
         for _ in 0..<2 { try await former.call {} }
-        let gate = Gate()
-        try await link.call { connection in
-          connection.move(to: owner)
-          former.defer { gate.wait() }
-        }
+        try await link.call { $0.move(to: owner) }
         let error = #expect(throws: Errno.self) { try link.peer.receive() }
         try #require(error == .connectionReset)
-        // It comes to the gate in the round of calls in which the connection left.
-        #expect(await eventually { gate.holdsSomebody })
+        #expect(gate.holdsSomebody)
         #expect(await eventually { recorder.log.closes == [.aborted] })
         #expect(recorder.log.moves == [1])
         gate.open()

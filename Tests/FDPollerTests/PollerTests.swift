@@ -41,6 +41,7 @@ func withPoller(
     snapshot.departures == snapshot.total[.descriptorsInserted], "\(snapshot)",
     sourceLocation: sourceLocation)
   #expect(snapshot.total[.ringRequestsAbandoned] == 0, sourceLocation: sourceLocation)
+  #expect(snapshot.total[.ringBuffersMissing] == 0, sourceLocation: sourceLocation)
   #expect(
     snapshot.loops.allSatisfy { ($0[.ringCompletions] > 0) == (configuration.io == .uring) },
     "every loop waits with what was asked for", sourceLocation: sourceLocation)

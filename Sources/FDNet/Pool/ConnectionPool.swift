@@ -105,7 +105,10 @@ extension ConnectionPool {
   ) {
     if isAbove(limits.highDescriptorRatio) { closeOneIdle(near: loop) }
     counts.opened.add(1, ordering: .relaxed)
-    Connector.connect(to: address, on: loop, deadline: deadline, settings: settings) { result in
+    _ = Connector.connect(
+      to: address, on: loop, deadline: deadline, settings: settings,
+      options: [.stream, .readsByPoll]
+    ) { result in
       if case .success(let connection) = result {
         connection.companion = PooledCompanion(connection, to: address, of: self)
       }
@@ -224,7 +227,7 @@ extension ConnectionPool {
     }
     precondition(connection.phase != .parked, "a connection is checked in once per check-out")
     let shelf = shelves[loop.index]
-    guard connection.isQuiescent, mayKeep(companion.entry.key, on: shelf), beginIdle() else {
+    guard connection.comesToRest(), mayKeep(companion.entry.key, on: shelf), beginIdle() else {
       connection.handler = nil
       connection.close()
       return false

@@ -57,6 +57,13 @@ struct Request {
     case poll
     /// The poll of a descriptor that other loops poll too, of which only one is woken.
     case exclusivePoll
+    // What follows moves bytes, for a stream.
+    /// Repeated, into provided buffers.
+    case receive
+    /// Repeated.
+    case accept
+    case send
+    case connect
   }
 
   fileprivate(set) var generation: UInt32 = 1
@@ -64,7 +71,12 @@ struct Request {
   fileprivate(set) var operation = Operation.poll
   /// Whose request it is; of a wake-up nobody's.
   fileprivate(set) var handle = FDHandle(rawValue: 0)
+  /// The stream that it moves bytes for, which lives until it is over.
+  fileprivate(set) var stream: Unmanaged<ByteStream>?
   fileprivate var nextFree: UInt32 = 0
+
+  @inline(__always)
+  var isPoll: Bool { stream == nil }
 }
 
 /// The requests of one ring that are in flight: a record each, until its last completion.
@@ -87,7 +99,9 @@ struct RequestTable: ~Copyable {
     records.deallocate()
   }
 
-  mutating func begin(_ operation: Request.Operation, for handle: FDHandle) -> RequestID {
+  mutating func begin(
+    _ operation: Request.Operation, for handle: FDHandle, _ stream: ByteStream? = nil
+  ) -> RequestID {
     let index: UInt32
     if firstFree != 0 {
       index = firstFree
@@ -102,6 +116,7 @@ struct RequestTable: ~Copyable {
     records[Int(index)].state = .active
     records[Int(index)].operation = operation
     records[Int(index)].handle = handle
+    records[Int(index)].stream = stream.map(Unmanaged.passUnretained)
     return RequestID(index: index, generation: records[Int(index)].generation)
   }
 

@@ -56,6 +56,43 @@ struct Ring: ~Copyable {
     fdp_ring_poll_remove(ring, id.userData(.itself), id.userData(.cancellation))
   }
 
+  @inline(__always)
+  func receive(_ fd: Int32, _ id: RequestID) -> Bool {
+    fdp_ring_receive(ring, fd, id.userData(.itself))
+  }
+
+  /// - Parameter bytes: have to stay until the completion.
+  @inline(__always)
+  func send(_ fd: Int32, _ bytes: UnsafeRawBufferPointer, _ id: RequestID) -> Bool {
+    fdp_ring_send(ring, fd, bytes.baseAddress, bytes.count, id.userData(.itself))
+  }
+
+  func accept(_ fd: Int32, _ id: RequestID) -> Bool {
+    fdp_ring_accept(ring, fd, id.userData(.itself))
+  }
+
+  /// - Parameter address: has to stay until the completion.
+  func connect(_ fd: Int32, _ address: UnsafeRawBufferPointer, _ id: RequestID) -> Bool {
+    fdp_ring_connect(
+      ring, fd, address.baseAddress, UInt32(address.count), id.userData(.itself))
+  }
+
+  /// Ends a request that is no poll.
+  func cancel(_ id: RequestID) -> Bool {
+    fdp_ring_cancel(ring, id.userData(.itself), id.userData(.cancellation))
+  }
+
+  /// The number is about to be free: what was collected for it must not reach its next owner.
+  func withdraw(_ fd: Int32) { fdp_ring_withdraw(ring, fd) }
+
+  /// See `ReceiveBuffers`. Before `enable`.
+  func provideBuffers(count: UInt32, size: UInt32) throws(Errno) -> OpaquePointer {
+    var buffers: OpaquePointer?
+    let result = fdp_ring_buffers_create(ring, count, size, &buffers)
+    guard result == 0, let buffers else { throw Errno(rawValue: -result) }
+    return buffers
+  }
+
   /// - Returns: how many were told, or -errno.
   func submit() -> Int32 { fdp_ring_submit(ring) }
 
@@ -79,4 +116,11 @@ extension fdp_completion {
   /// The request goes on and has more to tell.
   @inline(__always)
   var hasMore: Bool { flags & IORING_CQE_F_MORE != 0 }
+
+  /// The provided buffer that the kernel has taken for it.
+  @inline(__always)
+  var buffer: UInt16? {
+    flags & IORING_CQE_F_BUFFER != 0
+      ? UInt16(truncatingIfNeeded: flags >> IORING_CQE_BUFFER_SHIFT) : nil
+  }
 }

@@ -14,18 +14,20 @@ enum RingMode: Int, CaseIterable, Sendable {
   case interrupting
 
   /// The ring is disabled until its thread enables it: it is made elsewhere, where an error can be
-  /// thrown.
+  /// thrown. One request that the kernel refuses keeps none back that follow it (Linux 5.18).
   var flags: UInt32 {
-    switch self {
-    case .deferred:
-      UInt32(IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN)
-    case .cooperative:
-      UInt32(IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN)
-    case .cooperativeShared:
-      UInt32(IORING_SETUP_R_DISABLED | IORING_SETUP_COOP_TASKRUN)
-    case .interrupting:
-      UInt32(IORING_SETUP_R_DISABLED)
-    }
+    let flags =
+      switch self {
+      case .deferred:
+        IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN
+      case .cooperative:
+        IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN
+      case .cooperativeShared:
+        IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN
+      case .interrupting:
+        UInt32(0)
+      }
+    return UInt32(IORING_SETUP_R_DISABLED) | UInt32(flags)
   }
 
   /// What a ring of this mode goes without.
@@ -36,6 +38,25 @@ enum RingMode: Int, CaseIterable, Sendable {
     case .cooperativeShared: "IORING_SETUP_SINGLE_ISSUER (Linux 6.0)"
     case .interrupting: "IORING_SETUP_COOP_TASKRUN (Linux 5.19)"
     }
+  }
+}
+
+/// What the rings of a poller can do here, as `RingProbe` has found out.
+struct RingAbilities: Sendable, Equatable {
+  var mode: RingMode
+  /// Receives repeat and choose from provided buffers. Otherwise bytes are received by system calls
+  /// when a poll tells of them.
+  var receives = true
+  /// Accepts repeat. Otherwise clients are accepted by system calls, likewise.
+  var accepts = true
+
+  /// What they go without.
+  var lacks: [String] {
+    var lacks: [String] = []
+    if let missing = mode.lacks { lacks.append(missing) }
+    if !receives { lacks.append("repeated receives into provided buffers (Linux 6.0)") }
+    if !accepts { lacks.append("repeated accepts (Linux 5.19)") }
+    return lacks
   }
 }
 
@@ -51,4 +72,8 @@ struct RingSetup: Sendable {
   var completions: UInt32 = 4096
   /// How many completions one wait takes out at the most.
   var completionsPerWait = 256
+  /// Each loop's receive buffers: how many, a power of 2, and how large, in bytes.
+  var buffers = (count: 512, size: 8192)
+  /// What is tried beyond polls; without it bytes and clients are moved by system calls.
+  var tries = (receives: true, accepts: true)
 }

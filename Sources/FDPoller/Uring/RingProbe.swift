@@ -12,8 +12,8 @@ enum RingProbe {
   /// Makes a ring in the best way that the kernel takes, and tries on it everything that the
   /// backend does.
   ///
-  /// - Returns: that way.
-  static func bestMode(_ setup: RingSetup) throws(RingRefusal) -> RingMode {
+  /// - Returns: that way, and what can be done with it.
+  static func abilities(_ setup: RingSetup) throws(RingRefusal) -> RingAbilities {
     for mode in setup.modes {
       let ring: Ring
       do {
@@ -24,15 +24,31 @@ enum RingProbe {
         throw RingRefusal(reason: reason(for: error))
       }
       try check(features: ring.features)
+      let buffers = Self.buffers(for: ring, areTried: setup.tries.receives)
       do {
         try ring.enable()
       } catch {
         throw RingRefusal(reason: reason(for: error))
       }
       try tryPolls(on: ring)
-      return mode
+      var abilities = RingAbilities(mode: mode, receives: false, accepts: false)
+      if buffers.count > 0 { abilities.receives = try canReceive(on: ring) }
+      if setup.tries.accepts { abilities.accepts = try canAccept(on: ring) }
+      return abilities
     }
     throw RingRefusal(reason: "the kernel is too old: it knows none of the ways to set a ring up")
+  }
+
+  /// None if the kernel does not know them.
+  private static func buffers(
+    for ring: borrowing Ring, areTried: Bool
+  ) -> ReceiveBuffers {
+    guard areTried else { return ReceiveBuffers() }
+    do {
+      return try ReceiveBuffers(for: ring, count: 1, size: 64)
+    } catch {
+      return ReceiveBuffers()
+    }
   }
 
   private static let needed: [(feature: UInt32, name: String)] = [
@@ -71,6 +87,45 @@ enum RingProbe {
     guard let last, last.user_data == id.userData(.itself), !last.hasMore else {
       throw RingRefusal(reason: "the kernel does not cancel a poll")
     }
+  }
+
+  /// A receive that goes on after the first message, and a send.
+  private static func canReceive(on ring: borrowing Ring) throws(RingRefusal) -> Bool {
+    var pair: [Int32] = [-1, -1]
+    guard fdp_socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), &pair) == 0 else { return false }
+    defer { for fd in pair { _ = fdp_close(fd) } }
+    let byte = UnsafeMutableRawBufferPointer.allocate(byteCount: 1, alignment: 1)
+    byte[0] = 33
+    defer { byte.deallocate() }
+    let (receive, send) = (RequestID(index: 1, generation: 2), RequestID(index: 2, generation: 1))
+    guard ring.send(pair[1], UnsafeRawBufferPointer(byte), send),
+      try answer(of: ring)?.result == 1, ring.receive(pair[0], receive)
+    else { return false }
+    let first = try answer(of: ring)
+    guard let first, first.result == 1, first.buffer != nil, first.hasMore, ring.cancel(receive)
+    else { return false }
+    return try answer(of: ring)?.user_data == receive.userData(.itself)
+  }
+
+  /// An accept that goes on after the first client, on a socket that does not block.
+  private static func canAccept(on ring: borrowing Ring) throws(RingRefusal) -> Bool {
+    let listener = fdp_socket(AF_UNIX, Int32(SOCK_STREAM.rawValue))
+    let client = fdp_socket(AF_UNIX, Int32(SOCK_STREAM.rawValue))
+    defer { for fd in [listener, client] where fd >= 0 { _ = fdp_close(fd) } }
+    // An address of the kernel's choice, without a file (unix(7), autobind).
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    var length = UInt32(MemoryLayout<sockaddr_un>.size)
+    let id = RequestID(index: 1, generation: 3)
+    guard listener >= 0, client >= 0,
+      fdp_bind(listener, &address, UInt32(MemoryLayout<sa_family_t>.size)) == 0,
+      fdp_listen(listener, 1) == 0, fdp_local_address(listener, &address, &length) == 0,
+      ring.accept(listener, id), ring.submit() >= 0, fdp_connect(client, &address, length) == 0
+    else { return false }
+    let first = try answer(of: ring)
+    if let first, first.result >= 0 { _ = fdp_close(first.result) }
+    guard let first, first.result >= 0, first.hasMore, ring.cancel(id) else { return false }
+    return try answer(of: ring)?.user_data == id.userData(.itself)
   }
 
   /// The next completion, of a request that is answered at once.

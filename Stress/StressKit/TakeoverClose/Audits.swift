@@ -80,6 +80,8 @@ extension Field {
     balance("no kernel poller is made anew", Int(rebuilds), 0)
     let abandoned = poller.snapshot().total[.ringRequestsAbandoned]
     balance("no request is left in a ring", Int(abandoned), 0)
+    let missing = poller.snapshot().total[.ringBuffersMissing]
+    balance("no receive buffer is missing", Int(missing), 0)
     balance("no descriptor is left in the poller", poller.snapshot().liveDescriptors, 0)
     for worker in workers { worker.forget() }
     _ = Watchdog.wait { self.liveObjects.count == 0 }

@@ -70,19 +70,19 @@ final class Line: DescriptorHandler, @unchecked Sendable {
   /// - Returns: whether there may be more.
   private func readMessage(_ handle: FDHandle, _ loop: EventLoop) -> Bool {
     switch loop.receive(handle) {
-    case .done(8):
-      let message = UnsafeRawBufferPointer(loop.scratch).loadUnaligned(as: UInt64.self)
+    case .bytes(let bytes, _) where bytes.count == 8:
+      let message = bytes.loadUnaligned(as: UInt64.self)
       if message & ~Self.question != id {
         field.violate("bytes stay on their connection", handle, "\(id) has got \(message)")
       }
       field.messages.add()
       if message & Self.question != 0 { send(id | Self.answer, handle, loop) }
       return true
-    case .done(0), .failed:
+    case .end, .failed:
       if loop.delete(handle) { field.hangUps.add() }
       return false
-    case .done(let count):
-      field.violate("messages stay whole", handle, "\(id) has got \(count) bytes")
+    case .bytes(let bytes, _):
+      field.violate("messages stay whole", handle, "\(id) has got \(bytes.count) bytes")
       return false
     case .wouldBlock:
       return false

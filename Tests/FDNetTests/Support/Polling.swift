@@ -29,6 +29,7 @@ func withPoller(
     try poller.stop()
     #expect(poller.snapshot().liveDescriptors == 0)
     #expect(poller.snapshot().total[.ringRequestsAbandoned] == 0)
+    #expect(poller.snapshot().total[.ringBuffersMissing] == 0)
   }
   #expect(await eventually { remains == nil }, "something keeps the poller")
 }

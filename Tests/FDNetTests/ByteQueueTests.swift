@@ -1,17 +1,16 @@
+import FDPoller
 import Glibc
 import TestKit
 import Testing
 
-@testable import FDNet
-
-@Suite("The output buffer")
-struct OutputBufferTests {
+@Suite("The byte queue")
+struct ByteQueueTests {
   @Test(
     "whatever is appended and removed, it holds what an array would",
     arguments: 1...8 as ClosedRange<UInt64>)
   func model(seed: UInt64) {
     var random = SeededRandom(seed: seed)
-    var buffer = OutputBuffer()
+    var buffer = ByteQueue()
     var model: [UInt8] = []
     let source = pattern(1 << 16, seed: seed)
     for step in 0..<1000 {
@@ -51,7 +50,7 @@ struct OutputBufferTests {
 
   @Test("appending nothing takes no memory")
   func nothing() {
-    var buffer = OutputBuffer()
+    var buffer = ByteQueue()
     buffer.append(UnsafeRawBufferPointer(start: nil, count: 0))
     [UInt8]().withUnsafeBytes { buffer.append($0) }
     buffer.removeFirst(0)
@@ -61,7 +60,7 @@ struct OutputBufferTests {
 
   @Test("a stream through a buffer that is never empty stays within twice the most that it held")
   func steadyStream() {
-    var buffer = OutputBuffer()
+    var buffer = ByteQueue()
     let block = [UInt8](repeating: 1, count: 1000)
     for _ in 0..<10 { block.withUnsafeBytes { buffer.append($0) } }
     var addresses: Set<Int> = []
