@@ -30,7 +30,9 @@ extension Connection {
     isMoving = true
     // At once would be inside its handler, or in the midst of what its user does with it.
     loop.defer {
-      guard destination !== self.loop else { return self.goTo(destination, completion) }
+      // An attempt to connect that is ended to come to rest cannot be resumed.
+      guard destination !== self.loop, self.phase == .open
+      else { return self.goTo(destination, completion) }
       self.loop.quiet(self.handle) { self.goTo(destination, completion) }
     }
   }

@@ -1,10 +1,10 @@
-import FDPoller
 import Glibc
 import SystemPackage
 import TestKit
 import Testing
 
 @testable import FDNet
+@testable import FDPoller
 
 @Suite("Connecting", .serialized, .everyBackend, .ledger, .connectionLedger)
 struct ConnectorTests {
@@ -41,31 +41,6 @@ struct ConnectorTests {
     }
     #expect(await eventually { !outcome.all.isEmpty })
     return outcome
-  }
-
-  /// A listener whose queue is full: the next client gets no answer.
-  private final class FullListener: @unchecked Sendable {
-    let listener: RawListener
-    private var clients: [Int32] = []
-
-    init(_ address: SocketAddress) throws {
-      listener = try RawListener(address, backlog: 0)
-      while clients.count < 50 {
-        let fd = socket(
-          address.domain, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
-        clients.append(fd)
-        let result = listener.address.withSockAddr {
-          Glibc.connect(fd, $0.assumingMemoryBound(to: sockaddr.self), $1)
-        }
-        if result == 0 { continue }
-        if errno != EINPROGRESS { break }
-        var wait = pollfd(fd: fd, events: Int16(POLLOUT), revents: 0)
-        if poll(&wait, 1, 100) == 0 { break }
-      }
-      try #require(clients.count < 50)
-    }
-
-    deinit { for fd in clients { close(fd) } }
   }
 
   @Test("a connection is made, and bytes go both ways", arguments: Family.all)
@@ -184,6 +159,72 @@ struct ConnectorTests {
     }
     #expect(outcome.all.count == 1)
     #expect(outcome.error?.cause == .cancelled)
+  }
+
+  // Fails if the move ends what is in flight before it looks at what the connection is doing.
+  @Test("an attempt does not move, and goes on")
+  func moveWhileConnecting() async throws {
+    try await withPoller(threads: 2) { poller in
+      let full = try FullListener(.loopback(port: 0))
+      let outcome = Outcome()
+      let moves = Guarded<[MoveResult]>([])
+      let loop = poller.loops[0]
+      let attempt = try await loop.call {
+        Connector.connect(
+          to: full.listener.address, on: loop, deadline: .seconds(30),
+          settings: ConnectionSettings(), outcome.note)
+      }
+      let connection = try #require(attempt)
+      for round in 1...3 {
+        try await loop.call {
+          connection.move(to: poller.loops[1]) { result in moves.withLock { $0.append(result) } }
+        }
+        #expect(await eventually { moves.value.count == round })
+      }
+      #expect(moves.value == [.refused, .refused, .refused])
+      #expect(await always(for: .milliseconds(20)) { outcome.all.isEmpty })
+      try await loop.call { connection.abort() }
+      #expect(await eventually { !outcome.all.isEmpty })
+      #expect(outcome.error?.cause == .cancelled && outcome.all.count == 1)
+    }
+  }
+
+  // Fails if an address goes before its request has ended, or an attempt is told of twice or not at
+  // all.
+  @Test("attempts that are cancelled at any time, with hardly a queue, say so once each")
+  func manyCancelled() async throws {
+    let outcomes = (0..<120).map { _ in Outcome() }
+    let (full, open) = (try FullListener(.loopback(port: 0)), try RawListener(.loopback(port: 0)))
+    try await withPoller(threads: 1, rings: .tiny()) { poller in
+      let loop = poller.loops[0]
+      try await loop.call {
+        for (number, outcome) in outcomes.enumerated() {
+          let address = number % 2 == 0 ? full.listener.address : open.address
+          let attempt = Connector.connect(
+            to: address, on: loop, deadline: .seconds(30), settings: ConnectionSettings()
+          ) { result in
+            outcome.note(result)
+            if case .success(let connection) = result {
+              connection.setHandler(Recorder())
+              connection.abort()
+            }
+          }
+          switch number % 6 {
+          // Before the kernel has heard of it, while it is at it, when it may be done; or the stop.
+          case 0, 1: attempt?.abort()
+          case 2, 3: loop.defer { attempt?.abort() }
+          case 4 where number % 4 == 0:
+            loop.schedule(after: .milliseconds(2)) { attempt?.abort() }
+          default: break
+          }
+        }
+      }
+      #expect(await eventually { outcomes.count { !$0.all.isEmpty } >= 100 })
+    }
+    for (number, outcome) in outcomes.enumerated() {
+      #expect(outcome.all.count == 1)
+      #expect(outcome.error?.cause == .cancelled || number % 2 == 1)
+    }
   }
 
   @Test("a completion may close or move what it gets", arguments: [0, 1, 2])

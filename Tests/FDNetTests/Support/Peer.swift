@@ -100,6 +100,24 @@ final class Peer: @unchecked Sendable {
 
   func send(_ text: String) throws { try send(Array(text.utf8)) }
 
+  /// Sends until nothing has been taken for a while.
+  ///
+  /// - Parameter patience: that while, in milliseconds.
+  /// - Returns: how many bytes were taken.
+  func flood(_ bytes: [UInt8], patience: Int32 = 200) throws -> Int {
+    var sent = 0
+    var wait = pollfd(fd: fd, events: Int16(POLLOUT), revents: 0)
+    while sent < bytes.count && poll(&wait, 1, patience) == 1 {
+      let count = bytes[sent...].withUnsafeBytes {
+        Glibc.send(fd, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+      }
+      if count < 0 && errno == EAGAIN { continue }
+      guard count > 0 else { throw Errno(rawValue: errno) }
+      sent += count
+    }
+    return sent
+  }
+
   /// Receives once; nothing is the end of the stream.
   func receive(atMost limit: Int = 64 << 10) throws -> [UInt8] {
     var failure = Errno(rawValue: 0)
@@ -134,6 +152,20 @@ final class Peer: @unchecked Sendable {
       let more = try receive()
       if more.isEmpty { return bytes }
       bytes += more
+    }
+  }
+
+  /// Receives to the end of the stream or a reset; nothing if this end has been closed.
+  func receiveUntilOver() throws -> [UInt8] {
+    var bytes: [UInt8] = []
+    while true {
+      do {
+        let more = try receive()
+        if more.isEmpty { return bytes }
+        bytes += more
+      } catch Errno.connectionReset, Errno.badFileDescriptor {
+        return bytes
+      }
     }
   }
 

@@ -1,14 +1,17 @@
-import FDPoller
 import Logging
 import TestKit
 import Testing
 
 @testable import FDNet
+@testable import FDPoller
 
 /// Runs the body with a poller that is started before and stopped after it, and checks that the
-/// poller is gone then.
+/// poller is gone then, and that its rings had nothing in flight and all their buffers.
+///
+/// - Parameter rings: how they are made, where there are any.
 func withPoller(
-  threads: Int, groups: Int? = nil, _ body: (Poller) async throws -> Void
+  threads: Int, groups: Int? = nil, rings: RingSetup = RingSetup(),
+  _ body: (Poller) async throws -> Void
 ) async throws {
   weak var remains: Poller?
   do {
@@ -17,6 +20,7 @@ func withPoller(
     configuration.name = "net-test"
     configuration.tickLimit = .seconds(10)
     configuration.logger = Logger(label: "net-test") { _ in SwiftLogNoOpLogHandler() }
+    configuration.ringSetup = rings
     let poller = try Poller(configuration)
     remains = poller
     try poller.start()
@@ -32,6 +36,16 @@ func withPoller(
     #expect(poller.snapshot().total[.ringBuffersMissing] == 0)
   }
   #expect(await eventually { remains == nil }, "something keeps the poller")
+}
+
+extension RingSetup {
+  /// Rings with room for next to nothing: what is asked of the kernel and what it answers has to
+  /// wait, requests that repeat end early, and there are never enough buffers.
+  static func tiny(submissions: UInt32 = 1, buffers: Int = 2) -> RingSetup {
+    RingSetup(
+      submissions: submissions, completions: 2, completionsPerWait: 3,
+      buffers: (count: buffers, size: 64))
+  }
 }
 
 extension EventLoop {
