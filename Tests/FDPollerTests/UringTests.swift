@@ -113,6 +113,24 @@ extension PollerTests {
         log.count(of: "without something that makes it faster") == (mode.lacks == nil ? 0 : 1))
     }
 
+    // Fails if a loop goes without something in silence, or says so more than once.
+    @Test(
+      "what the kernel lacks for bytes and clients is named in one line",
+      arguments: [(false, true), (true, false), (false, false)])
+    func lacking(receives: Bool, accepts: Bool) throws {
+      var configuration = PollerConfiguration.tested(threads: 2)
+      configuration.ringSetup.tries = (receives: receives, accepts: accepts)
+      let log = RecordedLog()
+      configuration.logger = log.logger
+      let poller = try Poller(configuration)
+      #expect(log.count(of: "without something that makes it faster") == 1 && log.all.count == 1)
+      #expect(log.count(of: "repeated receives") == (receives ? 0 : 1))
+      #expect(log.count(of: "repeated accepts") == (accepts ? 0 : 1))
+      let abilities = poller.loops.compactMap { $0.backend.uring?.abilities }
+      #expect(abilities.count == 2)
+      #expect(abilities.allSatisfy { $0.receives == receives && $0.accepts == accepts })
+    }
+
     // Fails if a poll that is in flight keeps the file of a closed descriptor open.
     @Test("the peer sees the end of a deleted descriptor while its loop sleeps again")
     func endIsSeen() async throws {
