@@ -57,6 +57,49 @@ extension PollerTests {
       for pair in pairs { pair.far.closeForGood() }
     }
 
+    // Fails if what the kernel has not taken yet still names the number of a descriptor that is
+    // closed: the next one to get that number sends the former one's bytes.
+    @Test("STALE_SQE: that is given up with a send in the queue sends nothing to the next peer")
+    func staleSubmission() async throws {
+      let (former, next) = (SocketPair(), SocketPair())
+      let others = (0..<39).map { _ in SocketPair() }
+      let probe = Probe()
+      try await withPoller { poller in
+        let loop = poller.loops[0]
+        let handle = try poller.insert(former.near, handler: probe, options: [.fresh, .stream])
+        await loop.settle()
+        await Self.refuse(40, with: EAGAIN, on: loop)
+        await loop.call {
+          for pair in others {
+            #expect(throws: Never.self) { try loop.insert(pair.near, handler: Probe()) }
+          }
+          let secret = Array("secret".utf8)
+          #expect(secret.withUnsafeBytes { loop.send(handle, $0) } == .done(secret.count))
+          return
+        }
+        await loop.settle()
+        let successor = Probe()
+        let copy = await loop.call {
+          loop.delete(handle)
+          let copy = fcntl(next.near.rawValue, F_DUPFD, handle.fd)
+          #expect(throws: Never.self) {
+            try loop.insert(
+              FileDescriptor(rawValue: copy), handler: successor, options: [.fresh, .stream])
+          }
+          return copy
+        }
+        try #require(copy == handle.fd, "the number was not free")
+        next.near.closeForGood()
+        #expect(await probe.isClosedOnce())
+        for pair in others { pair.far.put() }
+        await loop.settle()
+        #expect(await always { next.far.drain() == 0 })
+        #expect(await eventually { former.far.isAtEnd })
+        for pair in [next, former] { pair.far.closeForGood() }
+      }
+      for pair in others { pair.far.closeForGood() }
+    }
+
     // Fails if EBADR is passed over: the byte that nobody is told of any more stays unread.
     @Test("that has lost completions looks at everything again, and says so")
     func lostCompletions() async throws {
