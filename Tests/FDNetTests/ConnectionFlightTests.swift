@@ -57,6 +57,54 @@ struct ConnectionFlightTests {
     }
   }
 
+  // Fails if nobody asks for the room that the end of the output waits for.
+  @Test("the end of the output follows everything, though the connection moves meanwhile")
+  func finishAndMove() async throws {
+    try await withPoller(threads: 2) { poller in
+      for round in 0..<10 {
+        let recorder = Recorder.keepingOpen()
+        let link = try await Link(
+          on: poller.loops[0], recorder, sendBuffer: 4096, receiveBuffer: 4096)
+        // With room for all of it in what the loop takes, and not.
+        let bytes = pattern(round % 2 == 0 ? 40_000 : 300_000)
+        try await link.call { connection in
+          connection.write(bytes)
+          if round % 3 == 0 { connection.finishOutput() }
+          connection.move(to: poller.loops[1])
+          if round % 3 == 1 { connection.finishOutput() }
+        }
+        if round % 3 == 2 {
+          try #require(await eventually { recorder.log.moves == [1] })
+          try await link.call { $0.finishOutput() }
+        }
+        #expect(try link.peer.receiveToEnd() == bytes)
+        link.peer.close()
+        #expect(await eventually { recorder.log.inputEnds == 1 || recorder.isClosed })
+        poller.delete(link.connection.handle)
+        #expect(await eventually { recorder.isClosed })
+      }
+    }
+  }
+
+  // Fails if what the loop has taken for the kernel counts as sent.
+  @Test("the write deadline holds for the last bytes too", arguments: [false, true])
+  func lastBytes(isFinishing: Bool) async throws {
+    try await withPoller(threads: 1) { poller in
+      let recorder = Recorder.keepingOpen()
+      let link = try await Link(
+        on: poller.loops[0], recorder,
+        settings: ConnectionSettings(writeDeadline: .milliseconds(60)), sendBuffer: 4096,
+        receiveBuffer: 4096)
+      try await link.call {
+        $0.write([UInt8](repeating: 1, count: 60_000))
+        if isFinishing { $0.finishOutput() }
+      }
+      #expect(await eventually { recorder.isClosed })
+      #expect(recorder.log.closes == [.timedOut(.write)])
+      link.peer.close()
+    }
+  }
+
   // Fails if the memory of a send goes before its completion: the peer gets what was written there
   // since. In the second mode the kernel goes on with a send in the midst of a tick.
   @Test(

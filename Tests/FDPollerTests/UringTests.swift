@@ -43,6 +43,33 @@ extension PollerTests {
       pair.far.closeForGood()
     }
 
+    // Fails if a stream that tells of the end of a send hides that a poll has told in the same wait:
+    // nobody looks a second time then.
+    @Test("a poll that tells together with a send is asked again too")
+    func pollBesideSend() async throws {
+      let pair = SocketPair()
+      let probe = Probe { handle, loop in
+        loop.stop(.write, handle)
+        var byte: UInt8 = 0
+        _ = fdp_read(handle.fd, &byte, 1)
+      }
+      try await withPoller { poller in
+        let loop = poller.loops[0]
+        let handle = try poller.insert(
+          pair.near, handler: probe, options: [.fresh, .stream, .readsByPoll])
+        await loop.settle()
+        await loop.call {
+          loop.want(.write, handle)
+          #expect([UInt8(1)].withUnsafeBytes { loop.send(handle, $0) } == .done(1))
+          for _ in 0..<5 { pair.far.put() }
+        }
+        #expect(await eventually { pair.near.isDrained })
+        #expect(pair.far.drain() == 1)
+      }
+      #expect(await probe.isClosedOnce())
+      pair.far.closeForGood()
+    }
+
     // Fails if a poll that the kernel ends, because the ring is full, is not made again.
     @Test("a ring that overflows loses nothing, and polls that end early are made again")
     func overflow() async throws {

@@ -108,6 +108,12 @@ extension FileDescriptor {
   /// Whether the peer has closed, or was closed for.
   public var isAtEnd: Bool { drain() == nil }
 
+  /// Whether nothing can be read at the moment.
+  public var isDrained: Bool {
+    var byte: UInt8 = 0
+    return recv(rawValue, &byte, 1, Int32(MSG_PEEK)) < 0 && errno == EAGAIN
+  }
+
   /// What a peer learns of the end of its stream, if it has nothing to read before.
   public enum Ending: Sendable {
     case end
