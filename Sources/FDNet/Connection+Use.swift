@@ -52,7 +52,7 @@ extension Connection {
     return .queuedAboveWatermark
   }
 
-  /// The bytes that wait for the socket.
+  /// The bytes that wait for the socket, beside what counts as `sent`.
   public var queuedOutput: Int { output.count }
 
   /// Whether the output is above the high watermark, or has been and not yet fallen to the low one.

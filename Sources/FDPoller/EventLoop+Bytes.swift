@@ -39,9 +39,12 @@ extension EventLoop {
 
   @inline(__always)
   package func receive(_ handle: FDHandle) -> Received {
-    if case .uring(let uring) = backend, let received = receive(handle, from: uring) {
-      return received
-    }
+    if case .uring(let uring) = backend { return receive(handle, from: uring) }
+    return receiveFromKernel(handle)
+  }
+
+  @inline(__always)
+  private func receiveFromKernel(_ handle: FDHandle) -> Received {
     let result = ByteOperations.receive(handle, into: scratch, peeking: false)
     switch noting(result, .read, of: handle) {
     case .done(0): return .end
@@ -55,13 +58,14 @@ extension EventLoop {
   }
 
   @inline(never)
-  private func receive(_ handle: FDHandle, from uring: Unmanaged<UringBackend>) -> Received? {
+  private func receive(_ handle: FDHandle, from uring: Unmanaged<UringBackend>) -> Received {
     let received = uring._withUnsafeGuaranteedRef { $0.receive(handle) }
     switch received {
     case .bytes, .end: noteProgress(of: handle)
-    case .wouldBlock, .failed, nil: break
+    case .wouldBlock, .failed: break
+    case nil: return receiveFromKernel(handle)
     }
-    return received
+    return received.unsafelyUnwrapped
   }
 
   /// Looks at what could be received without taking it: one byte at the most. Of a descriptor that
@@ -76,17 +80,17 @@ extension EventLoop {
 
   @inline(__always)
   package func send(_ handle: FDHandle, _ bytes: UnsafeRawBufferPointer) -> IOResult {
-    if case .uring(let uring) = backend, let result = send(handle, bytes, to: uring) {
-      return result
-    }
+    if case .uring(let uring) = backend { return send(handle, bytes, to: uring) }
     return noting(ByteOperations.send(handle, bytes), .write, of: handle)
   }
 
   @inline(never)
   private func send(
     _ handle: FDHandle, _ bytes: UnsafeRawBufferPointer, to uring: Unmanaged<UringBackend>
-  ) -> IOResult? {
-    let result = uring._withUnsafeGuaranteedRef { $0.send(handle, bytes) }
+  ) -> IOResult {
+    guard let result = uring._withUnsafeGuaranteedRef({ $0.send(handle, bytes) }) else {
+      return noting(ByteOperations.send(handle, bytes), .write, of: handle)
+    }
     if case .done = result { noteProgress(of: handle) }
     return result
   }

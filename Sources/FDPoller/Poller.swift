@@ -254,7 +254,8 @@ extension Poller {
   public func delete(_ handle: FDHandle) -> Bool { core.delete(handle) }
 
   /// As `delete(_:)`, but the descriptor leaves the poller open: the handler's `departed` gets it
-  /// when every loop has forgotten it.
+  /// when every loop has forgotten it. Not for the descriptor of a connection: what its loop has
+  /// received and not delivered, or taken and not sent, would be lost.
   @discardableResult
   public func disown(_ handle: FDHandle) -> Bool { core.disown(handle) }
 }

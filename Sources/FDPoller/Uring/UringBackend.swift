@@ -12,7 +12,8 @@ import SystemPackage
 /// | a handler's own                | a multishot poll while something is wanted                 |
 /// | of a connection (`ByteStream`) | a multishot receive while it reads, a send while it writes |
 /// | of a connection of a pool      | a multishot poll, and a send while it writes               |
-/// | of a listener                  | a multishot accept; a poll if loops share it               |
+/// | of a listener                  | a multishot accept; a poll if loops share it, or if there  |
+/// |                                | may not be numbers enough for all who are queued           |
 ///
 /// A multishot poll is edge-triggered (seen on Linux 6.18; IORING_POLL_ADD_LEVEL is refused with
 /// EINVAL when a poll is added): it reports what is ready when it is armed, and after that only what
