@@ -97,7 +97,7 @@ typedef struct fdp_ring_buffers fdp_ring_buffers;
 /// provides all of them. A ring has them once. Callable before the ring is enabled.
 int fdp_ring_buffers_create(
     fdp_ring *ring, unsigned count, unsigned size, fdp_ring_buffers **made);
-/// After the ring is destroyed.
+/// When nothing receives into them any more.
 void fdp_ring_buffers_destroy(fdp_ring_buffers *buffers);
 /// Where the first one begins; the others follow.
 void *fdp_ring_buffers_memory(const fdp_ring_buffers *buffers);

@@ -62,7 +62,7 @@ struct ReceiveBuffers: ~Copyable {
   /// They are never released.
   mutating func leak() { isLeaked = true }
 
-  /// The ring is closed.
+  /// Nothing receives into them any more.
   deinit {
     if let buffers, !isLeaked { fdp_ring_buffers_destroy(buffers) }
     links.deallocate()

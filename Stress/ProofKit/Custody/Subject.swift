@@ -17,8 +17,8 @@ extension ProofScenario {
   ///   - isShared: whether several threads may be inside at once, as with a listener.
   ///   - subject: what guards it.
   /// - Returns: nil if there are too many threads or none, if roles of a live descriptor are mixed
-  ///   with an insert of it, or if the subject has no verb for a role; the split-mask protocol has `event`, `stale-event`, `takeover`, `reuse`, and once
-  ///   `delete` or `delete-inside`.
+  ///   with an insert of it, or if the subject has no verb for a role; the split-mask protocol has
+  ///   `event`, `stale-event`, `takeover`, `reuse`, and once `delete` or `delete-inside`.
   public init?(custody roles: [Role], isShared: Bool, subject: Subject) {
     guard 1...7 ~= roles.count else { return nil }
     switch subject {
