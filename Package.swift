@@ -18,7 +18,13 @@ let package = Package(
     .library(name: "FDNet", targets: ["FDNet"]),
     .library(name: "FDAtomics", targets: ["FDAtomics"]),
     .library(name: "Interleave", targets: ["Interleave"]),
+    .library(name: "StressKit", targets: ["StressKit"]),
     .executable(name: "fdproxy", targets: ["fdproxy"]),
+  ],
+  traits: [
+    .trait(
+      name: "SpinDelays",
+      description: "Threads can be made to lose time between atomic steps, to bring races about.")
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -38,10 +44,13 @@ let package = Package(
       name: "FDOwnership",
       dependencies: ["FDAtomics"],
       swiftSettings: dialect + [.strictMemorySafety()]),
+    // Linked into the libraries only with the trait.
+    .target(name: "FDDelays", dependencies: ["CShims", "FDAtomics"], swiftSettings: dialect),
     .target(
       name: "FDPoller",
       dependencies: [
         "CShims", "FDAtomics", "FDOwnership",
+        .target(name: "FDDelays", condition: .when(traits: ["SpinDelays"])),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "SystemPackage", package: "swift-system"),
       ],
@@ -65,7 +74,7 @@ let package = Package(
       swiftSettings: dialect),
     // The fast paths of the ownership word, each under a name that a disassembler finds.
     .executableTarget(
-      name: "fdprobes", dependencies: ["FDAtomics", "FDOwnership"], path: "Tests/fdprobes",
+      name: "fdprobes", dependencies: ["FDOwnership", "FDPoller"], path: "Tests/fdprobes",
       swiftSettings: dialect),
     // A server that runs out of descriptors, in a process of its own.
     .executableTarget(
@@ -74,7 +83,7 @@ let package = Package(
     .target(
       name: "StressKit",
       dependencies: [
-        "CShims", "FDNet", "FDOwnership", "FDPoller",
+        "CShims", "FDDelays", "FDNet", "FDOwnership", "FDPoller",
         .product(name: "SystemPackage", package: "swift-system"),
       ],
       path: "Stress/StressKit", swiftSettings: dialect),

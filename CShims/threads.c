@@ -43,6 +43,10 @@ int fdp_thread_start(pthread_t *thread, const char *name, fdp_thread_body body, 
 
 void fdp_thread_join(pthread_t thread) { pthread_join(thread, NULL); }
 
+void fdp_thread_name(char name[16]) {
+  if (pthread_getname_np(pthread_self(), name, 16)) name[0] = 0;
+}
+
 int fdp_thread_pin(int processor) {
   cpu_set_t set;
   CPU_ZERO(&set);

@@ -164,6 +164,8 @@ typedef void (*fdp_thread_body)(void *context);
 /// Starts a thread that has every signal blocked. `name` is cut to 15 bytes.
 int fdp_thread_start(pthread_t *thread, const char *name, fdp_thread_body body, void *context);
 void fdp_thread_join(pthread_t thread);
+/// Writes the calling thread's name, at most 15 bytes, with a null byte at its end.
+void fdp_thread_name(char name[16]);
 /// Pins the calling thread to one processor.
 int fdp_thread_pin(int processor);
 int fdp_processor_count(void);

@@ -40,4 +40,18 @@ public protocol AtomicWord: ~Copyable, Sendable {
 
   /// Subtracts with wraparound. Returns the value afterwards.
   borrowing func subtractReleasing(_ amount: UInt64) -> UInt64
+
+  /// Passes a place between two steps of a protocol that is built on this word. The words that
+  /// production runs on do nothing here, and no instruction is left of the call.
+  ///
+  /// - Parameters:
+  ///   - point: the place.
+  ///   - value: what is known there, as the point says.
+  static func delay(at point: DelayPoint, _ value: UInt64)
+}
+
+extension AtomicWord where Self: ~Copyable {
+  /// Does nothing.
+  @inlinable @inline(__always)
+  public static func delay(at point: DelayPoint, _ value: UInt64) {}
 }

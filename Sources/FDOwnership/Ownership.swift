@@ -93,6 +93,7 @@ extension Ownership where Word: ~Copyable {
     let found = word.loadRelaxed()
     guard OwnershipState(rawValue: found).isFree else { return nil }
     let sealed = found | Fate.sealed.rawValue << OwnershipState.fateShift
+    Word.delay(at: .seal, found)
     // Acquire: E5.
     guard word.compareExchangeAcquiring(expected: found, desired: sealed).exchanged else {
       return nil
@@ -111,9 +112,11 @@ extension Ownership where Word: ~Copyable {
   public borrowing func publish(group: Int, threads: ThreadMask) {
     precondition(1...ThreadBit.maximumGroups ~= group && !threads.isEmpty)
     assert(state.isSealed, "publish ends a seal")
+    let published =
+      generation.wordField | UInt64(group) << OwnershipState.groupShift | UInt64(threads.rawValue)
+    Word.delay(at: .publish, published)
     // Release: E1.
-    word.storeReleasing(
-      generation.wordField | UInt64(group) << OwnershipState.groupShift | UInt64(threads.rawValue))
+    word.storeReleasing(published)
   }
 }
 
@@ -161,10 +164,14 @@ extension Ownership where Word: ~Copyable {
         return .lost
       }
       guard found & me.runningField == 0 else { return .inside }
+      Word.delay(at: .enter, found)
       // Acquire: E1, E2.
       let attempt = word.weakCompareExchangeAcquiring(
         expected: found, desired: found | me.runningField)
-      if attempt.exchanged { return .entered }
+      if attempt.exchanged {
+        Word.delay(at: .afterEnter, found)
+        return .entered
+      }
       found = attempt.original
     }
   }
@@ -176,12 +183,15 @@ extension Ownership where Word: ~Copyable {
   @inlinable @inline(__always)
   public borrowing func leave(as me: ThreadBit) -> Duty {
     assert(state.running.contains(me.mask), "only a thread that is inside can leave")
+    Word.delay(at: .leave, me.runningField)
     // A subtraction clears the bit, which is set, in one instruction that returns the result; an
     // `and` would be a loop on x86-64. Release: E2, E3.
     let left = word.subtractReleasing(me.runningField)
     let lastAndDue =
       left & OwnershipState.runningField == 0 && left & OwnershipState.fateField != 0
-    return lastAndDue ? claim(left) : .none
+    guard lastAndDue else { return .none }
+    Word.delay(at: .afterLeave, left)
+    return claim(left)
   }
 }
 
@@ -220,9 +230,13 @@ extension Ownership where Word: ~Copyable {
       else { return .stale }
       guard found & OwnershipState.fateField == 0 else { return .closing }
       guard found & OwnershipState.runningField == 0 else { return .busy }
+      Word.delay(at: .takeOver, found)
       // Acquire: E1, E2.
       let attempt = word.weakCompareExchangeAcquiring(expected: found, desired: mine)
-      if attempt.exchanged { return .taken }
+      if attempt.exchanged {
+        Word.delay(at: .afterTakeOver, mine)
+        return .taken
+      }
       found = attempt.original
     }
   }
@@ -264,9 +278,11 @@ extension Ownership where Word: ~Copyable {
       else { return .alreadyGone }
       let ended =
         found & ~OwnershipState.threadField | fate.rawValue << OwnershipState.fateShift
+      Word.delay(at: .delete, found)
       // Release: E4.
       let attempt = word.weakCompareExchangeReleasing(expected: found, desired: ended)
       if attempt.exchanged {
+        Word.delay(at: .afterDelete, ended)
         let duty = claim(ended)
         return duty == .none ? .deferred : .claimed(duty)
       }
@@ -288,9 +304,11 @@ extension Ownership where Word: ~Copyable {
       else { return .none }
       let sealed =
         found & OwnershipState.generationField | Fate.sealed.rawValue << OwnershipState.fateShift
+      Word.delay(at: .claim, found)
       // Acquire: E3, E4.
       let attempt = word.weakCompareExchangeAcquiring(expected: found, desired: sealed)
       if attempt.exchanged {
+        Word.delay(at: .afterClaim, found)
         return OwnershipState(rawValue: found).fate == .condemned ? .close : .letGo
       }
       found = attempt.original
@@ -306,6 +324,7 @@ extension Ownership where Word: ~Copyable {
     assert(state.isSealed, "free ends a seal")
     let next = Generation(rawValue: wholeGeneration.loadRelaxed()).next
     wholeGeneration.storeRelaxed(next.rawValue)
+    Word.delay(at: .free, next.wordField)
     // Release: E5.
     word.storeReleasing(next.wordField)
   }

@@ -65,8 +65,10 @@ public struct ParkingTicket<Word: AtomicWord & ~Copyable>: ~Copyable {
   /// The caller owns the descriptor alone, and it is not parked.
   @inlinable
   public borrowing func park(_ generation: Generation) {
+    let parked = Self.ticket(generation, Self.parked)
+    Word.delay(at: .park, parked)
     // Release: P1.
-    word.storeReleasing(Self.ticket(generation, Self.parked))
+    word.storeReleasing(parked)
   }
 
   /// Takes over a descriptor if it is parked.
@@ -89,6 +91,7 @@ public struct ParkingTicket<Word: AtomicWord & ~Copyable>: ~Copyable {
     guard take(generation, by: loop) else {
       return ownership.generation == generation ? .busy : .stale
     }
+    Word.delay(at: .takeTicket, Self.ticket(generation, Self.firstTrier + UInt64(loop)))
     let result = ownership.takeOver(generation, as: me)
     if result == .taken { spend() } else { giveBack(generation, by: loop) }
     return result
@@ -112,6 +115,7 @@ public struct ParkingTicket<Word: AtomicWord & ~Copyable>: ~Copyable {
   /// The takeover has succeeded. The caller is inside, so the incarnation is the same.
   @inlinable
   borrowing func spend() {
+    Word.delay(at: .spendTicket, 0)
     // Release: P2.
     word.storeReleasing(0)
   }
@@ -119,9 +123,10 @@ public struct ParkingTicket<Word: AtomicWord & ~Copyable>: ~Copyable {
   /// The takeover has failed: the descriptor is as parked as before, if it is still there.
   @inlinable
   borrowing func giveBack(_ generation: Generation, by loop: Int) {
+    let mine = Self.ticket(generation, Self.firstTrier + UInt64(loop))
+    Word.delay(at: .giveBackTicket, mine)
     _ = word.compareExchangeAcquiring(
-      expected: Self.ticket(generation, Self.firstTrier + UInt64(loop)),
-      desired: Self.ticket(generation, Self.parked))
+      expected: mine, desired: Self.ticket(generation, Self.parked))
   }
 
   /// Forgets everything. The caller is alone with the slot.

@@ -74,10 +74,12 @@ package struct Mailbox<Word: AtomicWord & ~Copyable, Wake: Parker & ~Copyable, M
     var found = newest.loadRelaxed()
     while found != Self.closed {
       letter.older = found == Self.asleep ? Self.awake : found
+      Word.delay(at: .post, found)
       // Release: the letter's contents.
       let attempt = newest.weakCompareExchangeReleasing(expected: found, desired: address)
       if attempt.exchanged {
         guard found == Self.asleep else { return .delivered }
+        Word.delay(at: .wake, address)
         parker.unpark()
         return .deliveredWaking
       }
@@ -91,13 +93,17 @@ package struct Mailbox<Word: AtomicWord & ~Copyable, Wake: Parker & ~Copyable, M
   ///
   /// - Returns: false if there is mail: do not wait.
   package borrowing func prepareToSleep() -> Bool {
-    newest.compareExchangeAcquiring(expected: Self.awake, desired: Self.asleep).exchanged
+    Word.delay(at: .sleep, Self.awake)
+    let attempt = newest.compareExchangeAcquiring(expected: Self.awake, desired: Self.asleep)
+    if attempt.exchanged { Word.delay(at: .afterSleep, Self.asleep) }
+    return attempt.exchanged
   }
 
   /// Takes all letters, oldest first, and marks the consumer awake. Called by the consumer.
   package borrowing func take() -> Mail<Message> {
     // Awake and empty is the usual case on a busy loop: look before the expensive exchange.
     if newest.loadRelaxed() == Self.awake { return Mail(newest: Self.awake) }
+    Word.delay(at: .takeMail, Self.awake)
     // Acquire: the letters' contents.
     return Mail(newest: newest.exchangeAcquiring(Self.awake))
   }

@@ -1,5 +1,5 @@
-import FDAtomics
 import FDOwnership
+import FDPoller
 
 // Never-inlined copies of the ownership word's fast paths, specialised for the hardware word as in
 // the event loop, for a test that disassembles them: straight atomic instructions, no call, no jump

@@ -1,3 +1,4 @@
+import FDAtomics
 import FDOwnership
 public import FDPoller
 import Synchronization
@@ -153,8 +154,10 @@ extension ConnectionPool {
     _ address: SocketAddress, from shelf: Shelf, for loop: EventLoop, trying: Bool
   ) -> Connection? {
     let result = shelf.list.take(address, trying: trying) { connection in
+      CustodyWord.delay(at: .takeIdle, connection.handle.rawValue)
       let isTaken = loop.seize(connection.handle) == .taken
       if !isTaken { counts.busy.add(1, ordering: .relaxed) }
+      if isTaken { CustodyWord.delay(at: .delist, connection.handle.rawValue) }
       return isTaken
     }
     switch result {
@@ -172,6 +175,7 @@ extension ConnectionPool {
   ///
   /// - Returns: false if it has turned out to be closed.
   private func begin(_ connection: Connection, on loop: EventLoop, isStolen: Bool) -> Bool {
+    CustodyWord.delay(at: .afterDelist, connection.handle.rawValue)
     counts.idle.subtract(1, ordering: .relaxed)
     connection.loop = loop
     loop.settle(connection.handle, wanting: .read)
@@ -237,9 +241,12 @@ extension ConnectionPool {
     connection.deadlines.cancel(on: loop)
     connection.handler = nil
     connection.phase = .parked
-    loop.park(connection.handle)
+    let handle = connection.handle
+    loop.park(handle)
+    CustodyWord.delay(at: .link, handle.rawValue)
     // From here on it is anybody's.
     shelf.list.link(companion.entry, at: loop.tickTime)
+    CustodyWord.delay(at: .afterLink, handle.rawValue)
     return true
   }
 
@@ -299,6 +306,7 @@ extension ConnectionPool {
     for entry in entries {
       counts.idle.subtract(1, ordering: .relaxed)
       counts.purged.add(1, ordering: .relaxed)
+      CustodyWord.delay(at: .purge, entry.element.handle.rawValue)
       poller.delete(entry.element.handle)
     }
   }

@@ -1,3 +1,4 @@
+import FDAtomics
 import FDPoller
 import Synchronization
 
@@ -23,6 +24,7 @@ final class PooledCompanion: ConnectionCompanion {
       // They wait in the kernel for the next user, who asks for them anew.
       connection.loop.stop(.read, connection.handle)
     case .done, .failed:
+      CustodyWord.delay(at: .unlink, connection.handle.rawValue)
       if unlink() { connection.end(.finished) }
     }
   }
