@@ -98,7 +98,8 @@ let package = Package(
     .executableTarget(
       name: "fdstress",
       dependencies: [
-        "CShims", "FDPoller", "Interleave", "ProofKit", "SplitMask", "StressKit",
+        "CShims", "FDAtomics", "FDDelays", "FDPoller", "Interleave", "ProofKit", "SplitMask",
+        "StressKit",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Stress/fdstress", swiftSettings: dialect),

@@ -23,7 +23,7 @@ public struct LoopSnapshot: Sendable, Equatable {
   /// What the loop has counted.
   public subscript(counter: PollerCounter) -> UInt64 { values[counter.rawValue] }
 
-  func merging(_ other: LoopSnapshot) -> LoopSnapshot {
+  package func merging(_ other: LoopSnapshot) -> LoopSnapshot {
     LoopSnapshot(
       name: "total",
       values: PollerCounter.allCases.map { counter in

@@ -84,7 +84,8 @@ struct Explore: ParsableCommand {
 
   func run() throws {
     if list { return listAll() }
-    let tally = Tally(printer: json ? JSONPrinter() : TextPrinter(isOne: !all, subject: subject))
+    let tally = ExplorationTally(
+      printer: json ? JSONPrinter() : TextPrinter(isOne: !all, subject: subject))
     Prover.run(try steps(), report: tally.add)
     try tally.finish()
   }

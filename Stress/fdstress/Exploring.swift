@@ -1,4 +1,3 @@
-import FoundationEssentials
 import Interleave
 import ProofKit
 import Synchronization
@@ -6,11 +5,11 @@ import Synchronization
 /// How explorations are told of.
 protocol ExplorationPrinter: Sendable {
   func tell(_ step: ProofStep, _ report: Report)
-  func sum(_ tally: Tally.Counts)
+  func sum(_ tally: ExplorationTally.Counts)
 }
 
 /// Counts what came out. Used by one thread at a time.
-final class Tally: Sendable {
+final class ExplorationTally: Sendable {
   struct Counts {
     var proved = 0
     var violated = 0
@@ -77,7 +76,7 @@ struct TextPrinter: ExplorationPrinter {
     }
   }
 
-  func sum(_ tally: Tally.Counts) {
+  func sum(_ tally: ExplorationTally.Counts) {
     guard !isOne else { return }
     print(
       "\(tally.proved) proved, \(tally.violated) violated, \(tally.notExhausted) not exhausted; "
@@ -116,13 +115,8 @@ struct JSONPrinter: ExplorationPrinter {
       story: report.violation?.story, replay: report.violation?.replay,
       preemptions: report.violation?.preemptions, executions: report.executions,
       states: report.states, steps: report.steps, seconds: report.duration / .seconds(1))
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    guard let data = try? encoder.encode(line) else {
-      preconditionFailure("strings and numbers can be encoded")
-    }
-    print(String(decoding: data, as: UTF8.self))
+    printJSON(line)
   }
 
-  func sum(_ tally: Tally.Counts) {}
+  func sum(_ tally: ExplorationTally.Counts) {}
 }

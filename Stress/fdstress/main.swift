@@ -19,7 +19,7 @@ do {
   try command.run()
 } catch let verdict as StressReport.Verdict {
   exit(verdict == .noProgress ? Exit.noProgress : Exit.violation)
-} catch let failure as Tally.Failure {
+} catch let failure as ExplorationTally.Failure {
   exit(failure == .violation ? Exit.violation : Exit.notExhausted)
 } catch {
   // Help is asked for, and no error.

@@ -14,21 +14,17 @@ struct TakeoverCloseTests {
     var parameters = StressParameters(
       duration: .seconds(2), threads: threads, groups: groups, seed: .random(in: 0 ... .max))
     parameters.io = try #require(IOBackend(rawValue: TestedBackend.name))
-    // Other tests of this process have descriptors of their own.
-    parameters.countsDescriptors = false
-    let scenario = try TakeoverClose(parameters)
-    let outcome = Guarded<StressReport?>(nil)
-    await Crew.run(1) { _ in outcome.value = scenario.run() }
-    let report = try #require(outcome.value)
+    let report = try await Storm.run(TakeoverClose.self, parameters)
     #expect(report.verdict == .clean, "seed \(parameters.seed)")
     #expect(report.complaints.isEmpty)
-    #expect(!report.summary.isEmpty)
+    #expect(report.counts.contains { $0.name == "takeovers" && $0.value > 0 })
   }
 
   @Test("refuses what the poller refuses", arguments: [(0, nil), (2, 3), (17, 1), (1, 64)])
   func refusals(threads: Int, groups: Int?) {
-    #expect(throws: (any Error).self) {
-      try TakeoverClose(
+    #expect(throws: PollerError.self) {
+      try StressRun.run(
+        TakeoverClose.self,
         StressParameters(duration: .seconds(1), threads: threads, groups: groups, seed: 1))
     }
   }

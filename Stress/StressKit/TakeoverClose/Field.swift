@@ -6,63 +6,47 @@ import SystemPackage
 
 /// What all threads of one run share.
 final class Field: @unchecked Sendable {
-  enum Phase: UInt8 {
-    case storm
-    /// Nobody steals, deletes, inserts or hangs up any more, and whatever was held is parked.
-    case calm
-  }
-
+  let stage: Stage
   let poller: Poller
   let berths: [Berth]
-  let violations = Violations()
   /// One for each loop. Set before any thread starts.
   private(set) var workers: [LoopWorker] = []
-  private let phase = Atomic<UInt8>(Phase.storm.rawValue)
 
   // Ledgers.
 
-  let liveObjects = Tally()
-  let opened = Tally()
-  let closed = Tally()
-  let disowned = Tally()
-  let inserts = Tally()
-  let departures = Tally()
-  let messages = Tally()
-  let hangUps = Tally()
-  let moves = Tally()
+  let liveObjects: Ledger
+  let descriptors: Ledger
+  let departures: Ledger
+  let opened: Tally
+  let messages: Tally
+  let hangUps: Tally
+  let moves: Tally
+  let operations: Tally
   private let ids = Tally()
 
-  init(_ parameters: StressParameters) throws {
-    var configuration = PollerConfiguration(
-      threads: parameters.threads, groups: parameters.groups)
-    configuration.io = parameters.io
-    configuration.name = "stress"
-    // Long ticks are no news with more threads than processors.
-    configuration.tickLimit = Watchdog.patience
-    poller = try Poller(configuration)
+  init(_ stage: Stage) throws {
+    self.stage = stage
+    poller = try stage.makePoller()
+    liveObjects = stage.ledger("no handler is left")
+    descriptors = stage.ledger("opened = closed or disowned")
+    departures = stage.ledger("one departure for every insert")
+    operations = stage.count("operations")
+    opened = stage.count("connections")
+    messages = stage.count("messages")
+    hangUps = stage.count("hang-ups")
+    moves = stage.count("moves")
     // Few for each loop, so that they meet.
-    berths = (0..<max(12, 3 * parameters.threads)).map { _ in Berth() }
-    workers = poller.loops.map { LoopWorker($0, field: self, seed: parameters.seed) }
+    berths = (0..<max(12, 3 * poller.loops.count)).map { _ in Berth() }
+    workers = poller.loops.map { LoopWorker($0, field: self) }
   }
 
   /// Breaks the circle of references at the end.
   func dissolve() { workers = [] }
 
-  var isStormy: Bool { phase.load(ordering: .acquiring) == Phase.storm.rawValue }
-  func calmDown() { phase.store(Phase.calm.rawValue, ordering: .releasing) }
-
-  /// Connections that have not departed.
-  var live: Int {
-    let departed = departures.count
-    return inserts.count - departed
-  }
+  var isStormy: Bool { stage.isStormy }
 
   func violate(_ ledger: String, _ handle: FDHandle?, _ details: @autoclosure () -> String) {
-    violations.add(
-      ledger,
-      "\(details())"
-        + (handle.map { "; \(poller.describe(FileDescriptor(rawValue: $0.fd))), met by \($0)" }
-          ?? ""))
+    stage.violate(ledger, details(), handle)
   }
 
   /// Deletes or disowns. Callable from any thread.
@@ -88,9 +72,10 @@ extension Field {
     var ends: [Int32] = [-1, -1]
     let result = fdp_socketpair(Int32(AF_UNIX), Int32(SOCK_SEQPACKET.rawValue), &ends)
     guard result == 0 else {
-      violations.add("descriptors are to be had", "socketpair says \(Errno(rawValue: -result))")
+      stage.violate("descriptors are to be had", "socketpair says \(Errno(rawValue: -result))")
       return berth.giveUp()
     }
+    descriptors.open()
     opened.add()
     let home = poller.loops[Int(choice >> 32) % poller.loops.count]
     let mates = poller.loops.filter { $0.bit.group == home.bit.group }
@@ -99,7 +84,7 @@ extension Field {
     let line = Line(id, isShared: isShared, berth: berth, field: self)
     let options: InsertOptions = choice >> 8 & 15 == 0 ? .sharedWithOthers : []
     let near = FileDescriptor(rawValue: ends[0])
-    inserts.add()
+    departures.open()
     do {
       let handle: FDHandle
       if isShared {
@@ -114,9 +99,7 @@ extension Field {
       }
       berth.open(line, near: handle, far: ends[1])
     } catch {
-      inserts.add(-1)
-      violations.add("a number that the kernel hands out is free in the table", "\(error)")
-      opened.add(-1)
+      stage.violate("a number that the kernel hands out is free in the table", "\(error)")
       for end in ends { _ = fdp_close(end) }
       berth.giveUp()
     }

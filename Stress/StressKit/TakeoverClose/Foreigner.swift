@@ -1,78 +1,43 @@
 import CShims
+import FDDelays
 import FDPoller
 import Glibc
-import Synchronization
 
-/// A thread that is no loop: it plays the peers, deletes, or opens connections, until the field is calm.
-final class Foreigner: @unchecked Sendable {
-  enum Trade: CaseIterable {
-    case peer
-    case deleter
-    case opener
-  }
-
-  let heartbeat: Heartbeat
-  private let trade: Trade
-  private let field: Field
-  private var random: SplitMix
-  private let ended = Atomic<Bool>(false)
-
-  init(_ trade: Trade, number: Int, field: Field, seed: UInt64) {
-    self.trade = trade
-    self.field = field
-    heartbeat = Heartbeat("\(trade) \(number)")
-    random = SplitMix(seed: seed &* 104_729 &+ UInt64(number))
-  }
-
-  /// - Returns: false if there is no thread to be had.
-  func start() -> Bool {
-    var thread = pthread_t()
-    let context = Unmanaged.passRetained(self)
-    let result = fdp_thread_start(
-      &thread, heartbeat.name,
-      { context in
-        Unmanaged<Foreigner>.fromOpaque(context.unsafelyUnwrapped).takeRetainedValue().run()
-      }, context.toOpaque())
-    guard result == 0 else {
-      context.release()
-      return false
+/// Threads that are no loops: they play the peers, delete, or open connections.
+extension Field {
+  func startForeigners() {
+    for number in 0..<2 { startForeigner("peer-\(number)", playPeer) }
+    startForeigner("deleter") { field, berth, random in
+      if random.next() % 8 == 0 { field.end(berth.handle, random.next()) }
     }
-    pthread_detach(thread)
-    return true
+    startForeigner("opener") { field, berth, random in
+      if berth.isVacant { field.make(in: berth, by: nil, random.next()) }
+    }
   }
 
-  var hasEnded: Bool { ended.load(ordering: .acquiring) }
-
-  private func run() {
-    while field.isStormy {
-      heartbeat.beat()
-      if let berth = field.berths.randomElement(using: &random) { act(on: berth) }
+  private func startForeigner(
+    _ name: String, _ act: @escaping @Sendable (Field, Berth, inout SplitMix) -> Void
+  ) {
+    stage.startThread(name) { [unowned self] random in
+      if let berth = berths.randomElement(using: &random) { act(self, berth, &random) }
       switch random.next() % 16 {
       case 0: usleep(UInt32(random.next() % 200))
       case 1..<4: sched_yield()
       default: break
       }
     }
-    ended.store(true, ordering: .releasing)
   }
+}
 
-  private func act(on berth: Berth) {
-    switch trade {
-    case .peer:
-      guard let fd = berth.takeFar() else { return }
-      if random.next() % 64 == 0 {
-        berth.hangUp(fd)
-      } else {
-        field.readAsPeer(berth, fd)
-        var message = berth.id
-        if random.next() % 2 == 0 { _ = fdp_send(fd, &message, 8, 0) }
-        berth.putBack(fd)
-      }
-    case .deleter:
-      if random.next() % 8 == 0 { field.end(berth.handle, random.next()) }
-    case .opener:
-      if berth.isVacant { field.make(in: berth, by: nil, random.next()) }
-    }
+@Sendable private func playPeer(_ field: Field, at berth: Berth, _ random: inout SplitMix) {
+  guard let fd = berth.takeFar() else { return }
+  if random.next() % 64 == 0 {
+    berth.hangUp(fd)
+  } else {
+    field.readAsPeer(berth, fd)
+    var message = berth.id
+    if random.next() % 2 == 0 { _ = fdp_send(fd, &message, 8, 0) }
+    berth.putBack(fd)
   }
 }
 

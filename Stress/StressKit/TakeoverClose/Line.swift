@@ -35,10 +35,10 @@ final class Line: DescriptorHandler, @unchecked Sendable {
     self.isShared = isShared
     self.berth = berth
     self.field = field
-    field.liveObjects.add()
+    field.liveObjects.open()
   }
 
-  deinit { field.liveObjects.add(-1) }
+  deinit { field.liveObjects.close() }
 
   /// Around everything that runs inside.
   func visit(_ handle: FDHandle, _ body: () -> Void) {
@@ -114,17 +114,17 @@ final class Line: DescriptorHandler, @unchecked Sendable {
     }
     switch departure {
     case .closed:
-      field.closed.add()
+      field.descriptors.close()
     case .disowned(let descriptor):
       if fdp_close(descriptor.rawValue) != 0 {
         field.violate("a disowned descriptor is open", handle, "connection \(id)")
       }
-      field.disowned.add()
+      field.descriptors.close()
     case .closedElsewhere:
       field.violate("the poller alone closes", handle, "connection \(id)")
     }
     berth.vacate()
-    field.departures.add()
+    field.departures.close()
     // Often the two numbers are used again at once.
     guard let loop = EventLoop.current, field.isStormy else { return }
     field.workers[loop.index].reuse(berth)

@@ -1,4 +1,5 @@
 import CShims
+import FDDelays
 import FDOwnership
 import FDPoller
 import Glibc
@@ -14,18 +15,18 @@ final class LoopWorker: @unchecked Sendable {
   private var held: [Held] = []
   private let resting = Atomic<Bool>(false)
 
-  static let operationsPerStep: UInt64 = 4
+  private static let operationsPerStep = 4
 
   private struct Held {
     let handle: FDHandle
     let line: Line
   }
 
-  init(_ loop: EventLoop, field: Field, seed: UInt64) {
+  init(_ loop: EventLoop, field: Field) {
     self.loop = loop
     self.field = field
-    heartbeat = Heartbeat(loop.name)
-    random = SplitMix(seed: seed &* 7_919 &+ UInt64(loop.index))
+    heartbeat = field.stage.heartbeat(loop.name)
+    random = field.stage.random(for: loop.name)
   }
 
   /// Callable from any thread.
@@ -43,6 +44,7 @@ final class LoopWorker: @unchecked Sendable {
   func step() {
     heartbeat.beat()
     guard field.isStormy else { return rest() }
+    field.operations.add(Self.operationsPerStep)
     for _ in 0..<Self.operationsPerStep {
       switch random.next() % 16 {
       case 0..<8: steal()
@@ -90,6 +92,10 @@ extension LoopWorker {
     guard !entry.line.isRetired else { return }
     entry.line.holder = nil
     loop.park(entry.handle)
+    // A keep-alive timeout, which comes just when somebody takes the connection over.
+    if chance(1, in: 16) {
+      loop.schedule(after: .milliseconds(1)) { [self] in field.end(entry.handle, random.next()) }
+    }
   }
 
   private func steal() {

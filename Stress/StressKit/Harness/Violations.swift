@@ -7,6 +7,8 @@ final class Violations: Sendable {
 
   private let lock = PlatformLock()
   private nonisolated(unsafe) var texts: [String] = []
+  private nonisolated(unsafe) var firstMoment: ContinuousClock.Instant?
+  private nonisolated(unsafe) var threads: [String] = []
   private let total = Atomic<Int>(0)
 
   /// - Parameters:
@@ -14,9 +16,16 @@ final class Violations: Sendable {
   ///   - details: how it does not.
   func add(_ ledger: String, _ details: @autoclosure () -> String) {
     let number = total.wrappingAdd(1, ordering: .acquiringAndReleasing).oldValue
+    // First of all, before the others have gone on.
+    let threads = number == 0 ? ThreadHistory.lines() : nil
     guard number < Self.kept else { return }
     let text = "\(ledger): \(details())"
-    lock.withLock { texts.append(text) }
+    lock.withLock {
+      texts.append(text)
+      guard let threads else { return }
+      self.threads = threads
+      firstMoment = .now
+    }
   }
 
   var count: Int { total.load(ordering: .acquiring) }
@@ -25,5 +34,10 @@ final class Violations: Sendable {
   var complaints: [String] {
     let kept = lock.withLock { texts }
     return count > kept.count ? kept + ["and \(count - kept.count) more"] : kept
+  }
+
+  /// When the first was found, and what every thread had done last by then.
+  var first: (moment: ContinuousClock.Instant, threads: [String])? {
+    lock.withLock { firstMoment.map { ($0, threads) } }
   }
 }

@@ -1,0 +1,147 @@
+import FDDelays
+import FDNet
+import FDPoller
+import Glibc
+
+/// One run of a scenario: the storm, the calm after it, and every ledger.
+public enum StressRun {
+  /// What a run has done so far.
+  public struct Progress: Sendable {
+    /// Since the beginning of the storm.
+    public let elapsed: Duration
+    /// Names and counts.
+    public let counts: [StressReport.Count]
+  }
+
+  /// Runs a scenario once, checks every ledger, and leaves nothing behind unless a thread hangs.
+  /// Not callable from an event loop; one run at a time in a process.
+  ///
+  /// - Parameters:
+  ///   - scenario: of the catalogue, or your own.
+  ///   - parameters: what can be changed.
+  ///   - progress: called about once a second, on the calling thread.
+  /// - Throws: what makes the parameters impossible, or what the kernel refuses at the beginning.
+  public static func run(
+    _ scenario: any StressScenario.Type, _ parameters: StressParameters,
+    progress: (Progress) -> Void = { _ in }
+  ) throws -> StressReport {
+    let before = parameters.countsDescriptors ? OpenDescriptors.now() : nil
+    let stage = Stage(parameters)
+    if let delays = parameters.delays {
+      guard StressParameters.delaysAreBuiltIn else { throw StressError.delaysAreNotBuiltIn }
+      delays.begin()
+    }
+    defer { DelayPlan.end() }
+    let start = ContinuousClock.now
+    let duration = try perform(scenario, stage, since: start, progress)
+    if stage.hanging.isEmpty {
+      stage.auditLedgers()
+      if let before { auditProcess(stage, descriptorsBefore: before) }
+    }
+    return report(scenario.name, stage, start, duration)
+  }
+
+  /// The part of the run that needs the scenario, which is gone when this returns.
+  ///
+  /// - Returns: how long the storm lasted.
+  private static func perform(
+    _ scenario: any StressScenario.Type, _ stage: Stage, since start: ContinuousClock.Instant,
+    _ progress: (Progress) -> Void
+  ) throws -> Duration {
+    let scenario = try scenario.init(stage)
+    do {
+      try scenario.begin()
+    } catch {
+      stage.endStorm()
+      stage.hang(stage.endThreads())
+      scenario.end()
+      stopPollers(stage)
+      throw error
+    }
+    storm(stage, since: start, progress)
+    let duration = ContinuousClock.now - start
+    stage.endStorm()
+    if stage.hanging.isEmpty { stage.hang(stage.endThreads()) }
+    if stage.hanging.isEmpty { scenario.calm() }
+    // Once a ledger is broken the others say nothing.
+    if stage.hanging.isEmpty && stage.violations.count == 0 { scenario.audit() }
+    if stage.hanging.isEmpty { scenario.end() }
+    if stage.hanging.isEmpty { stopPollers(stage) }
+    return duration
+  }
+
+  private static func storm(
+    _ stage: Stage, since start: ContinuousClock.Instant, _ progress: (Progress) -> Void
+  ) {
+    var watchdog = Watchdog(patience: stage.parameters.patience)
+    var nextProgress = Duration.seconds(1)
+    while true {
+      let elapsed = ContinuousClock.now - start
+      guard elapsed < stage.parameters.duration, stage.violations.count == 0,
+        stage.hanging.isEmpty
+      else { return }
+      usleep(10_000)
+      stage.hang(watchdog.look(at: stage.watched).map { "\($0) does nothing any more" })
+      if elapsed >= nextProgress {
+        nextProgress += .seconds(1)
+        progress(Progress(elapsed: elapsed, counts: stage.countsSoFar))
+      }
+    }
+  }
+
+  private static func stopPollers(_ stage: Stage) {
+    for poller in stage.present {
+      do {
+        try poller.stop(deadline: stage.parameters.patience)
+        stage.audit(poller)
+      } catch {
+        stage.hang(["\(error)"])
+      }
+    }
+    stage.dismissAll()
+  }
+
+  private static func auditProcess(_ stage: Stage, descriptorsBefore: [Int32: String]) {
+    if !stage.comes({ Connection.liveCount == 0 }) {
+      stage.violate("every connection object is released", "\(Connection.liveCount) are left")
+    }
+    var leaks: [String] = []
+    _ = stage.comes {
+      leaks = OpenDescriptors.leaks(since: descriptorsBefore)
+      return leaks.isEmpty
+    }
+    for leak in leaks { stage.violate("every descriptor is closed", leak) }
+  }
+
+  private static func report(
+    _ name: String, _ stage: Stage, _ start: ContinuousClock.Instant, _ duration: Duration
+  ) -> StressReport {
+    let first = stage.violations.first
+    let hanging = stage.hanging
+    let verdict: StressReport.Verdict =
+      first != nil ? .violated : hanging.isEmpty ? .clean : .noProgress
+    return StressReport(
+      scenario: name, seed: stage.parameters.seed, verdict: verdict,
+      complaints: stage.violations.complaints + hanging,
+      threads: first?.threads ?? (hanging.isEmpty ? [] : ThreadHistory.lines()),
+      timeToDetection: first.map { $0.moment - start } ?? (hanging.isEmpty ? nil : duration),
+      duration: duration, counts: stage.countsSoFar)
+  }
+}
+
+/// Why a run cannot be made.
+public enum StressError: Error, Equatable, CustomStringConvertible {
+  /// Delays are asked for, and the poller was built without them.
+  case delaysAreNotBuiltIn
+  /// The parameters do not fit the scenario; the text says what to change.
+  case unsuitable(String)
+
+  /// One line: what, and what to do.
+  public var description: String {
+    switch self {
+    case .delaysAreNotBuiltIn:
+      "this build has no delays: build it with --traits SpinDelays, in a scratch path of its own"
+    case .unsuitable(let text): text
+    }
+  }
+}

@@ -1,0 +1,5 @@
+/// All scenarios there are.
+public enum StressCatalogue {
+  /// In the order in which they are listed and run.
+  public static let scenarios: [any StressScenario.Type] = [TakeoverClose.self]
+}
