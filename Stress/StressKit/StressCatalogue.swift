@@ -1,5 +1,10 @@
 /// All scenarios there are.
 public enum StressCatalogue {
   /// In the order in which they are listed and run.
-  public static let scenarios: [any StressScenario.Type] = [TakeoverClose.self]
+  public static let scenarios: [any StressScenario.Type] = [
+    TakeoverClose.self,
+    FDExhaustion.self,
+    MassClose.self,
+    ShutdownMidway.self,
+  ]
 }

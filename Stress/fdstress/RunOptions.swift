@@ -34,6 +34,12 @@ struct RunOptions: ParsableArguments {
       throw ValidationError("--seconds \(seconds) is not above 0 and at most a day")
     }
     guard 2...64 ~= threads else { throw ValidationError("--threads \(threads) is not 2 to 64") }
+    let fewest = (threads + 15) / 16
+    guard let groups else { return }
+    guard fewest...threads ~= groups else {
+      throw ValidationError(
+        "--groups \(groups): \(threads) threads can be in \(fewest) to \(threads) groups")
+    }
   }
 
   /// - Parameter seed: of this run.

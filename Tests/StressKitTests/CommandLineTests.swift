@@ -34,6 +34,21 @@ struct CommandLineTests {
   }
 
   @Test(
+    "runs every scenario for two seconds, clean, and sums them up",
+    arguments: ["epoll", "io_uring"])
+  func runAll(io: String) async throws {
+    let list = try await fdstress("list")
+    let names = list.output.split(separator: "\n").compactMap { $0.split(separator: " ").first }
+    try #require(names.count >= 12)
+    let run = try await fdstress("run", "--seconds", "2", "--io", io, "--threads", "6")
+    #expect(run.status == 0, "\(run.output)")
+    for name in names {
+      #expect(run.output.contains("\n\(name): clean\n"))
+      #expect(run.output.contains("\n\(name) "), "the table has a row for each")
+    }
+  }
+
+  @Test(
     "calls wrong usage a clear line and exit code 2",
     arguments: [
       ["run", "nonesuch"], ["run", "--threads", "0"], ["run", "--threads", "65"],

@@ -19,6 +19,8 @@ public struct StressParameters: Sendable {
   /// How long a live thread may be kept from its work by a machine that is busy: who does nothing
   /// for longer hangs.
   public var patience = Duration.seconds(20)
+  /// How many connections there are at once where there are many.
+  public var connections = 10_000
   /// Whether the process has to have the same descriptors and connections afterwards as before. Not
   /// if something else in it opens and closes some.
   public var countsDescriptors = true
