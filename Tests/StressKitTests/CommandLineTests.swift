@@ -35,7 +35,7 @@ struct CommandLineTests {
 
   @Test(
     "runs every scenario for two seconds, clean, and sums them up",
-    arguments: ["epoll", "io_uring"])
+    arguments: TestedBackend.names)
   func runAll(io: String) async throws {
     let list = try await fdstress("list")
     let names = list.output.split(separator: "\n").compactMap { $0.split(separator: " ").first }

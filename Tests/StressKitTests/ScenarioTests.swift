@@ -7,7 +7,8 @@ import Testing
 @Suite("Every stress scenario", .serialized, .everyBackend, .ledger)
 struct ScenarioTests {
   /// The one that takes every descriptor needs a process of its own.
-  static let names = StressCatalogue.scenarios.map(\.name).filter { $0 != FDExhaustion.name }
+  static let names = StressCatalogue.scenarios.map { $0.name }
+    .filter { $0 != FDExhaustion.name }
 
   @Test("balances every ledger", arguments: names)
   func run(name: String) async throws {
