@@ -1,7 +1,9 @@
-# Sanitizers see these test targets. Interleave is not among them: its fibers switch stacks behind
-# the back of both.
-TSAN_TESTS ?= FDOwnershipTests FDPollerTests FDNetTests StressKitTests
-ASAN_TESTS ?= FDOwnershipTests FDPollerTests FDNetTests StressKitTests
+# The test targets, in two parts that take about as long as each other. Sanitizers see those that
+# leave Interleave alone: its fibers switch stacks behind the back of both.
+TESTS_1 := FDNetTests fdproxyTests
+TESTS_2 := FDOwnershipTests FDPollerTests InterleaveTests ProofKitTests StressKitTests
+SANITIZED_1 := FDNetTests
+SANITIZED_2 := FDOwnershipTests FDPollerTests StressKitTests
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -21,10 +23,9 @@ export FD_BIN_DIR := $(CURDIR)/.build/release
 # and a continuation resumed before its task has suspended, which does not order what came before.
 export TSAN_OPTIONS := halt_on_error=1:second_deadlock_stack=1
 
-# A leak is a failure. XCTest itself leaks two objects in every process, hence --disable-xctest:
-# every test here is a Swift Testing one.
+# A leak is a failure. XCTest itself leaks two objects in every process, so tests are run without
+# it: every test here is a Swift Testing one.
 export ASAN_OPTIONS := detect_leaks=1
-SWIFT_TEST := swift test --disable-xctest
 
 # $(call step,Heading,commands): a heading, the commands, and how many seconds they took.
 define step
@@ -34,18 +35,41 @@ $(2)
 printf '==> %s: done in %d s\n' '$(1)' "$$((SECONDS - started))"
 endef
 
-# $(call sanitized,sanitizer,scratch path,targets): the tests of those targets. A filter that
-# matches nothing is a success to `swift test`, so each target has to list a test first. Tests look
-# at FD_SANITIZED, and take smaller bites. The linker is the toolchain's own: gold prints a hundred
-# warnings about AddressSanitizer's symbols.
-define sanitized
-flags=(--sanitize=$(1) --scratch-path $(2) -Xswiftc -use-ld=lld)
-swift build --build-tests "$${flags[@]}"
-tests=$$($(SWIFT_TEST) list --skip-build "$${flags[@]}")
-for target in $(3); do
-  grep -q "^$$target\." <<< "$$tests" || { echo "No tests in $$target." >&2; exit 1; }
+# $(call side_by_side,scratch path,targets,targets): the tests of these targets in one process and
+# of those in another. The tests of a process run one at a time, because they count its descriptors,
+# and leave the processors idle a third of the time. A filter that matches nothing is a success, so
+# each target has to list a test first. What went wrong is repeated at the end.
+define side_by_side
+bin=$$(swift build --show-bin-path --scratch-path $(1))
+binary=$$bin/swift-fd-pollerPackageTests.xctest
+listed=$$("$$binary" --testing-library swift-testing --list-tests)
+for target in $(2) $(3); do
+  grep -q "^$$target\." <<< "$$listed" || { echo "No tests in $$target." >&2; exit 1; }
 done
-FD_SANITIZED=$(1) $(SWIFT_TEST) --skip-build "$${flags[@]}" --filter '^($(subst $() ,|,$(strip $(3))))\.'
+run() {
+  local filter="^($${1// /|})\."
+  NO_COLOR=1 "$$binary" --testing-library swift-testing --filter "$$filter" 2>&1 |
+    tee "$$bin/tests-$$2.log"
+}
+run "$(strip $(2))" 1 & first=$$!
+run "$(strip $(3))" 2 & second=$$!
+failed=
+wait $$first || failed=1
+wait $$second || failed=1
+if [[ $$failed ]]; then
+  printf '\n==> What went wrong:\n'
+  grep -hE -A 3 '✘|error:|WARNING: ThreadSanitizer|ERROR: |SUMMARY:' "$$bin"/tests-{1,2}.log || true
+  exit 1
+fi
+endef
+
+# $(call sanitized,sanitizer,scratch path,targets,targets): as side_by_side, under a sanitizer. Tests
+# look at FD_SANITIZED, and take smaller bites. The linker is the toolchain's own: gold prints a
+# hundred warnings about AddressSanitizer's symbols.
+define sanitized
+swift build --build-tests --sanitize=$(1) --scratch-path $(2) -Xswiftc -use-ld=lld
+export FD_SANITIZED=$(1)
+$(call side_by_side,$(2),$(3),$(4))
 endef
 
 help: ## list the targets
@@ -84,13 +108,14 @@ format: setup ## lay the Swift sources out
 test: lint build test-debug test-tsan test-asan ## lint, build, test-debug, test-tsan, test-asan
 
 test-debug: build ## all tests, debug
-	$(call step,Tests,$(SWIFT_TEST))
+	$(call step,Tests,swift build --build-tests
+	$(call side_by_side,.build,$(TESTS_1),$(TESTS_2)))
 
-test-tsan: build ## tests of TSAN_TESTS under ThreadSanitizer
-	$(call step,Tests under ThreadSanitizer,$(call sanitized,thread,.build-tsan,$(TSAN_TESTS)))
+test-tsan: build ## the tests that sanitizers see, under ThreadSanitizer
+	$(call step,Tests under ThreadSanitizer,$(call sanitized,thread,.build-tsan,$(SANITIZED_1),$(SANITIZED_2)))
 
-test-asan: build ## tests of ASAN_TESTS under AddressSanitizer, leaks included
-	$(call step,Tests under AddressSanitizer,$(call sanitized,address,.build-asan,$(ASAN_TESTS)))
+test-asan: build ## the same under AddressSanitizer, leaks included
+	$(call step,Tests under AddressSanitizer,$(call sanitized,address,.build-asan,$(SANITIZED_1),$(SANITIZED_2)))
 
 prove: build ## every interleaving of word, mailbox and pool, four threads too
 	$(call step,Proof,.build/release/fdstress explore --all)

@@ -16,6 +16,26 @@ import Testing
     #expect(Disassembly.defects(of: probe, in: objdump.output) == [], "\(objdump.output)")
   }
 
+  /// What a release binary has of the delays between atomic steps: their module, or calls.
+  private func delays(in name: String) async throws -> [Substring] {
+    let binary = try Child.releaseBinary(name)
+    let objdump = try await Ledger.closed {
+      try await Child.run(["objdump", "--disassemble", "--no-show-raw-insn", binary])
+    }
+    #expect(objdump.status == 0, "\(objdump.errors)")
+    // Empty witnesses stay behind, which nobody calls: `delay(at:_:)` is mangled as 5delay2at.
+    return objdump.output.split(separator: "\n").filter {
+      $0.contains("8FDDelays") || $0.contains("call") && $0.contains("5delay2at")
+    }
+  }
+
+  @Test func `nothing is left of the delays between atomic steps`() async throws {
+    #expect(try await delays(in: "fdproxy").prefix(5) == [])
+    #expect(try await delays(in: "fdprobes").prefix(5) == [])
+    // They would be seen: the stress harness links their module.
+    #expect(try await !delays(in: "fdstress").isEmpty)
+  }
+
   @Test func `the probes do what they are named for`() async throws {
     let binary = try Child.releaseBinary("fdprobes")
     let probes = try await Ledger.closed { try await Child.run([binary]) }
