@@ -18,7 +18,7 @@ let package = Package(
     .library(name: "FDNet", targets: ["FDNet"]),
     .library(name: "FDAtomics", targets: ["FDAtomics"]),
     .library(name: "Interleave", targets: ["Interleave"]),
-    .library(name: "StressKit", targets: ["StressKit"]),
+    .library(name: "StressKit", targets: ["FDAtomics", "FDDelays", "StressKit"]),
     .executable(name: "fdproxy", targets: ["fdproxy"]),
   ],
   traits: [

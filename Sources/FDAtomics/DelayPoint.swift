@@ -105,4 +105,7 @@ public enum DelayPoint: UInt8, CaseIterable, Sendable {
   case unmark
   /// The mark is cleared, and this thread was last.
   case afterUnmark
+
+  /// A place in the code of whoever embeds the poller, or in a scenario.
+  case own
 }

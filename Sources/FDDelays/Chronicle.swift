@@ -36,7 +36,7 @@ public enum Chronicle {
   ///
   /// - Parameters:
   ///   - what: in a few words.
-  ///   - handle: the raw value of the handle of the descriptor concerned.
+  ///   - handle: the raw value of the handle of the descriptor concerned; all bits set if none is.
   public static func note(_ what: StaticString, _ handle: UInt64) {
     NoteRing.mine?.add(NoteCode(what), handle)
   }

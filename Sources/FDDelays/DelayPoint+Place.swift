@@ -22,7 +22,7 @@ extension DelayPoint {
       .delete, .afterDelete, .claim, .afterClaim, .free:
       .word
     case .park, .takeTicket, .spendTicket, .giveBackTicket: .ticket
-    case .post, .wake, .sleep, .afterSleep, .takeMail: .nothing
+    case .post, .wake, .sleep, .afterSleep, .takeMail, .own: .nothing
     case .event, .discharge, .close, .afterClose, .settle: .handle
     case .link, .afterLink, .takeIdle, .delist, .afterDelist, .purge, .unlink: .handle
     case .mark, .settleMarks, .settleThreads, .takeThreads, .emptyThreads, .unmark, .afterUnmark:
@@ -74,6 +74,7 @@ extension DelayPoint {
     case .emptyThreads: "SplitMaskCustody.deleteInside, must-close set, before the thread mask is"
     case .unmark: "SplitMaskCustody.leave, thread mask read, before the mark is cleared"
     case .afterUnmark: "SplitMaskCustody.leave, last out, before the claim"
+    case .own: "ThreadDelays.pass, in code that embeds the poller"
     }
   }
 }

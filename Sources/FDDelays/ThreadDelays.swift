@@ -15,6 +15,20 @@ public final class ThreadDelays {
   @inline(never)
   public static func pass(_ point: DelayPoint, _ value: UInt64) {
     Chronicle.note(point, value)
+    loseTime(at: point)
+  }
+
+  /// The calling thread passes a place of your own, between two steps that ought to be one: it takes
+  /// note, and loses time as it does at `DelayPoint.own`.
+  ///
+  /// - Parameter place: in a few words, for the report.
+  @inline(never)
+  public static func pass(_ place: StaticString) {
+    Chronicle.note(place, .max)
+    loseTime(at: .own)
+  }
+
+  private static func loseTime(at point: DelayPoint) {
     // Acquire: the rest of the plan.
     let points = DelayPlan.Present.points.load(ordering: .acquiring)
     if points & 1 << UInt64(point.rawValue) != 0 { mine?.maybeLoseTime() }

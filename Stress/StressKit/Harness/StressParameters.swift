@@ -14,7 +14,8 @@ public struct StressParameters: Sendable {
   /// Gives every thread its sequence of choices. What the threads do to each other is up to the
   /// machine, so a run is repeated in kind, not event by event.
   public var seed: UInt64
-  /// Where threads lose time, or nil for nowhere. Needs the package trait `SpinDelays`.
+  /// Where threads lose time, or nil for nowhere. All places but `DelayPoint.own` need the package
+  /// trait `SpinDelays`.
   public var delays: DelayPlan?
   /// How long a live thread may be kept from its work by a machine that is busy: who does nothing
   /// for longer hangs.

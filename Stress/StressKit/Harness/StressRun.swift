@@ -1,3 +1,4 @@
+import FDAtomics
 import FDDelays
 import FDNet
 import FDPoller
@@ -28,7 +29,9 @@ public enum StressRun {
     let before = parameters.countsDescriptors ? OpenDescriptors.now() : nil
     let stage = Stage(parameters)
     if let delays = parameters.delays {
-      guard StressParameters.delaysAreBuiltIn else { throw StressError.delaysAreNotBuiltIn }
+      guard StressParameters.delaysAreBuiltIn || delays.points == [.own] else {
+        throw StressError.delaysAreNotBuiltIn
+      }
       delays.begin()
     }
     defer { DelayPlan.end() }

@@ -28,6 +28,8 @@ enum ThreadHistory {
 
   private static func text(_ what: Chronicle.What) -> String {
     switch what {
+    case .did(let what, FDHandle.none.rawValue):
+      what
     case .did(let what, let handle):
       "\(what) \(FDHandle(rawValue: handle))"
     case .passed(let point, let value):
