@@ -10,7 +10,7 @@ SHELL := bash
 .ONESHELL:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup build lint format test test-debug test-tsan test-asan prove mutants run clean
+.PHONY: help setup build lint format test test-debug test-tsan test-asan prove mutants stress run clean
 
 SWIFT_SOURCES := Package.swift Sources Tests Stress Snippets
 
@@ -122,6 +122,25 @@ prove: build ## every interleaving of word, mailbox and pool, four threads too
 
 mutants: setup ## leave out each clause of the protocols in a copy: all are found (ONLY=name: one)
 	$(call step,Mutants,Stress/mutants/run $(ONLY))
+
+# How long each scenario lasts in each of its four runs: on both backends, without delays and with.
+STRESS_SECONDS ?= 30
+
+# Of a split-mask defect that is not found there is no report, so a hunt ends with 1 if all are.
+define storms
+swift build -c release --traits SpinDelays --scratch-path .build-delays --product fdstress
+for io in epoll io_uring; do
+  .build/release/fdstress run --seconds $(STRESS_SECONDS) --io $$io
+  .build-delays/release/fdstress run --seconds $(STRESS_SECONDS) --io $$io --delay-at all
+done
+code=0
+.build-delays/release/fdstress hunt --all || code=$$?
+((code == 1))
+endef
+
+stress: build ## every scenario, a minute on each backend; then every seeded defect
+	$(call step,Stress,$(storms))
+	$(call step,Seeded defects,Stress/mutants/run --defects)
 
 run: build ## the demo of fdproxy (ONCE=1: one round, then exit; IO=io_uring)
 	@exec .build/release/fdproxy demo $(if $(IO),--io $(IO)) $(if $(ONCE),--once)

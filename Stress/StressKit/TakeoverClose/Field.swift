@@ -1,4 +1,5 @@
 import CShims
+import FDDelays
 import FDOwnership
 import FDPoller
 import Synchronization
@@ -52,8 +53,10 @@ final class Field: @unchecked Sendable {
   /// Deletes or disowns. Callable from any thread.
   func end(_ handle: FDHandle, _ choice: UInt64) {
     if choice % 16 == 0 {
+      Chronicle.note("disowns", handle.rawValue)
       poller.disown(handle)
     } else {
+      Chronicle.note("deletes", handle.rawValue)
       poller.delete(handle)
     }
   }

@@ -1,4 +1,5 @@
 import CShims
+import FDDelays
 import FDPoller
 import Synchronization
 import SystemPackage
@@ -58,6 +59,7 @@ final class Line: DescriptorHandler, @unchecked Sendable {
   }
 
   override func ready(_ readiness: Readiness, of handle: FDHandle, on loop: EventLoop) {
+    Chronicle.note("runs the handler of", handle.rawValue)
     visit(handle) {
       let worker = field.workers[loop.index]
       worker.dawdle()
@@ -106,6 +108,7 @@ final class Line: DescriptorHandler, @unchecked Sendable {
   }
 
   override func departed(_ handle: FDHandle, _ departure: Departure) {
+    Chronicle.note("is told of the departure of", handle.rawValue)
     if departures.wrappingAdd(1, ordering: .relaxed).oldValue != 0 {
       field.violate("one departure for every insert", handle, "connection \(id)")
     }

@@ -91,6 +91,7 @@ extension LoopWorker {
     let entry = held.remove(at: index)
     guard !entry.line.isRetired else { return }
     entry.line.holder = nil
+    Chronicle.note("parks", entry.handle.rawValue)
     loop.park(entry.handle)
     // A keep-alive timeout, which comes just when somebody takes the connection over.
     if chance(1, in: 16) {
@@ -104,6 +105,7 @@ extension LoopWorker {
     var taken: Line?
     let result = loop.takeOver(handle, wanting: .read) { handler in
       guard let line = handler as? Line else { return }
+      Chronicle.note("has taken over", handle.rawValue)
       line.visit(handle) {
         line.holder = loop
         dawdle()
@@ -139,6 +141,7 @@ extension LoopWorker {
     guard let other = field.poller.loops.randomElement(using: &random), other !== loop
     else { return }
     let receiver = field.workers[other.index]
+    Chronicle.note("hands over", entry.handle.rawValue)
     let result = loop.handOver(entry.handle, to: other, wanting: .read) { arrival in
       entry.line.visit(entry.handle) {
         entry.line.holder = arrival
