@@ -47,6 +47,8 @@ enum PollerLedgers {
 
   static func counts(of pollers: [Poller], and totals: Totals) -> [StressReport.Count] {
     let all = pollers.map { $0.snapshot().total } + (totals.value.map { [$0] } ?? [])
+    // Nothing is a count of zero only if somebody could have counted.
+    guard !all.isEmpty else { return [] }
     return shown.map { name, counter in
       .init(name: name, value: all.reduce(0) { $0 + Int($1[counter]) })
     }

@@ -94,11 +94,23 @@ public final class Stage: Sendable {
     lock.withLock { threads.append(thread) }
   }
 
+  /// The calling thread, one of the stage's own, will never end by itself: nobody waits for it any
+  /// more, and it sleeps from here on.
+  ///
+  /// - Parameter name: with which it was started.
+  public func strandThread(_ name: String) -> Never {
+    lock.withLock { threads.removeAll { $0.name == name } }
+    while true { sleep(.max) }
+  }
+
   /// - Returns: the names of the threads that have not ended in time.
   func endThreads() -> [String] {
-    let threads = lock.withLock { self.threads }
-    if comes({ threads.allSatisfy(\.hasEnded) }) { return [] }
-    return threads.filter { !$0.hasEnded }.map { "\($0.name) does not end" }
+    if comes({ self.living.isEmpty }) { return [] }
+    return living.map { "\($0.name) does not end" }
+  }
+
+  private var living: [StressThread] {
+    lock.withLock { threads.filter { !$0.hasEnded } }
   }
 
   /// Makes a poller as the parameters say, and answers for it: its ledgers are checked when the
