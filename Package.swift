@@ -83,13 +83,14 @@ let package = Package(
     .target(
       name: "StressKit",
       dependencies: [
-        "CShims", "FDDelays", "FDNet", "FDOwnership", "FDPoller",
+        "CShims", "FDAtomics", "FDDelays", "FDNet", "FDOwnership", "FDPoller", "SplitMask",
         .product(name: "SystemPackage", package: "swift-system"),
       ],
       path: "Stress/StressKit", swiftSettings: dialect),
     // The published protocol with three words, and its defects: a subject for tests, never used.
     .target(
-      name: "SplitMask", dependencies: ["FDOwnership"], path: "Stress/SplitMask",
+      name: "SplitMask", dependencies: ["FDAtomics", "FDOwnership", "FDPoller"],
+      path: "Stress/SplitMask",
       swiftSettings: dialect),
     .target(
       name: "ProofKit",

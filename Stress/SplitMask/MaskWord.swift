@@ -1,3 +1,5 @@
+public import FDAtomics
+import FDPoller
 public import Synchronization
 
 /// One atomic word of the split-mask protocol: a mask or a flag.
@@ -24,6 +26,9 @@ public protocol MaskWord: ~Copyable, Sendable {
   borrowing func compareExchangeSequentiallyConsistent(
     expected: UInt64, desired: UInt64
   ) -> (exchanged: Bool, original: UInt64)
+
+  /// Passes a place between two steps, as `AtomicWord.delay(at:_:)` has it.
+  static func delay(at point: DelayPoint, _ value: UInt64)
 }
 
 /// The word as the processor has it.
@@ -76,5 +81,10 @@ public struct HardwareMaskWord: ~Copyable, MaskWord {
   ) -> (exchanged: Bool, original: UInt64) {
     atomic.compareExchange(
       expected: expected, desired: desired, ordering: .sequentiallyConsistent)
+  }
+
+  /// As the word does that the poller of this build runs on.
+  public static func delay(at point: DelayPoint, _ value: UInt64) {
+    CustodyWord.delay(at: point, value)
   }
 }

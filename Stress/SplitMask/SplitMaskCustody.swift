@@ -1,3 +1,4 @@
+public import FDAtomics
 public import FDOwnership
 
 // Who may touch a descriptor, in three words.
@@ -70,16 +71,16 @@ public struct SplitMaskCustody<Word: MaskWord & ~Copyable>: ~Copyable, Sendable 
   @usableFromInline let threads: Word
   @usableFromInline let mustClose: Word
   @usableFromInline let defect: SplitMaskDefect?
-  @usableFromInline let pause: @Sendable () -> Void
+  @usableFromInline let pause: @Sendable (ThreadMask) -> Void
 
   /// Free: nobody owns it. The words are made in this order: running mask, thread mask, must-close
   /// flag.
   ///
   /// - Parameters:
   ///   - defect: nil for the protocol with all of them cured.
-  ///   - pause: called wherever a thread waits for another one to change a word.
+  ///   - pause: called wherever a thread waits for another one to change a word, with the thread.
   @inlinable
-  public init(_ defect: SplitMaskDefect?, pause: @escaping @Sendable () -> Void) {
+  public init(_ defect: SplitMaskDefect?, pause: @escaping @Sendable (ThreadMask) -> Void) {
     running = Word(0)
     threads = Word(0)
     mustClose = Word(0)
@@ -110,9 +111,9 @@ extension SplitMaskCustody where Word: ~Copyable {
   /// Begins work on behalf of one of the owners.
   @inlinable
   public borrowing func enter(as me: ThreadMask) -> Admission {
-    guard threads.loadSequentiallyConsistent() & me.bits != 0 else {
-      return .refused(mustClose: false)
-    }
+    let owners = threads.loadSequentiallyConsistent()
+    guard owners & me.bits != 0 else { return .refused(mustClose: false) }
+    Word.delay(at: .mark, owners)
     _ = running.fetchOrSequentiallyConsistent(me.bits)
     if defect == .takeoverInGap || settle(me) { return .inside }
     return .refused(mustClose: leave(as: me))
@@ -124,6 +125,7 @@ extension SplitMaskCustody where Word: ~Copyable {
   @inlinable
   borrowing func settle(_ me: ThreadMask) -> Bool {
     while true {
+      Word.delay(at: .settleMarks, me.bits)
       let inside: UInt64
       let owners: UInt64
       if defect == .relaxedPair {
@@ -131,12 +133,13 @@ extension SplitMaskCustody where Word: ~Copyable {
         owners = threads.loadRelaxed()
       } else {
         inside = running.loadSequentiallyConsistent()
+        Word.delay(at: .settleThreads, inside)
         owners = threads.loadSequentiallyConsistent()
       }
       let isOwner = owners & me.bits != 0
       if inside & ~me.bits & ~owners == 0 { return isOwner }
       if !isOwner && defect != .spinNoExit { return false }
-      pause()
+      pause(me)
     }
   }
 
@@ -147,12 +150,14 @@ extension SplitMaskCustody where Word: ~Copyable {
   public borrowing func leave(as me: ThreadMask) -> Bool {
     while true {
       let owners = defect == .lastThenStall ? 0 : threads.loadSequentiallyConsistent()
+      Word.delay(at: .unmark, owners)
       let left = running.fetchAndSequentiallyConsistent(~me.bits) & ~me.bits
       guard left == 0 else { return false }
+      Word.delay(at: .afterUnmark, owners)
       if owners == 0 { return claim() }
       if defect == .staleThreadMaskLeak { return false }
       if mustClose.loadSequentiallyConsistent() == 0 { return false }
-      pause()
+      pause(me)
       _ = running.fetchOrSequentiallyConsistent(me.bits)
     }
   }
@@ -182,6 +187,7 @@ extension SplitMaskCustody where Word: ~Copyable {
       guard defect == .casForces else { return .refused(mustClose: false) }
       expected = attempt.original
     }
+    Word.delay(at: .takeThreads, me.bits)
     let owners = threads.loadSequentiallyConsistent()
     if owners != 0,
       threads.compareExchangeSequentiallyConsistent(expected: owners, desired: me.bits).exchanged
@@ -195,6 +201,7 @@ extension SplitMaskCustody where Word: ~Copyable {
   @inlinable
   public borrowing func deleteInside() {
     mustClose.storeSequentiallyConsistent(1)
+    Word.delay(at: .emptyThreads, 0)
     threads.storeSequentiallyConsistent(0)
   }
 
@@ -205,6 +212,7 @@ extension SplitMaskCustody where Word: ~Copyable {
   public borrowing func delete(as me: ThreadMask) -> Bool {
     if defect == .storeBufferedDelete {
       mustClose.storeSequentiallyConsistent(1)
+      Word.delay(at: .emptyThreads, 0)
       threads.storeReleasing(0)
       return running.loadSequentiallyConsistent() == 0 && claim()
     }

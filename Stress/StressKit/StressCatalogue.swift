@@ -3,6 +3,7 @@ public enum StressCatalogue {
   /// In the order in which they are listed and run.
   public static let scenarios: [any StressScenario.Type] = [
     TakeoverClose.self,
+    Arena.self,
     FDExhaustion.self,
     MassClose.self,
     ShutdownMidway.self,

@@ -42,11 +42,20 @@ struct Run: ParsableCommand {
   }
 
   private func chosen() throws -> [any StressScenario.Type] {
-    guard !scenarios.isEmpty else { return StressCatalogue.scenarios }
+    let known = StressCatalogue.scenarios
+    let isSplit = options.protocol == .splitMask
+    guard !scenarios.isEmpty else {
+      return isSplit ? known.filter { $0.ofSplitMask != nil } : known
+    }
     return try scenarios.map { name in
-      guard let scenario = StressCatalogue.scenarios.first(where: { $0.name == name }) else {
+      guard let scenario = known.first(where: { $0.name == name }) else {
         throw ValidationError(
           "there is no scenario \(name); fdstress list tells which there are")
+      }
+      guard !isSplit || scenario.ofSplitMask != nil else {
+        let names = known.filter { $0.ofSplitMask != nil }.map { $0.name }
+        throw ValidationError(
+          "the split-mask protocol has no \(name); it has \(names.joined(separator: " and "))")
       }
       return scenario
     }

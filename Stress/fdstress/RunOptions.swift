@@ -2,6 +2,7 @@ public import ArgumentParser
 import FDAtomics
 import FDDelays
 public import FDPoller
+import SplitMask
 import StressKit
 
 /// What every run can be told.
@@ -21,6 +22,15 @@ struct RunOptions: ParsableArguments {
   @Option(help: "Repeats the choices of a run, which prints it; drawn at random if not given.")
   var seed: UInt64?
 
+  @Option(
+    help:
+      "Who guards descriptors: what production runs, or the protocol before it (takeover-close)."
+  )
+  var `protocol` = Explore.Guard.oneWord
+
+  @Option(help: "A defect of the split-mask protocol, by its name.")
+  var defect: SplitMaskDefect?
+
   @OptionGroup(title: "Delays (builds with --traits SpinDelays)")
   var delays: DelayOptions
 
@@ -32,6 +42,9 @@ struct RunOptions: ParsableArguments {
   func validate() throws {
     if let seconds, !(seconds > 0 && seconds <= 86_400) {
       throw ValidationError("--seconds \(seconds) is not above 0 and at most a day")
+    }
+    guard defect == nil || `protocol` == .splitMask else {
+      throw ValidationError("--defect is one of --protocol split-mask; the one word has none")
     }
     guard 2...64 ~= threads else { throw ValidationError("--threads \(threads) is not 2 to 64") }
     let fewest = (threads + 15) / 16
@@ -48,6 +61,7 @@ struct RunOptions: ParsableArguments {
       duration: .seconds(seconds ?? Self.secondsByDefault), threads: threads, groups: groups,
       seed: seed)
     parameters.io = io
+    parameters.custody = `protocol` == .oneWord ? .oneWord : .splitMask(defect)
     parameters.delays = try delays.plan(seed: seed)
     return parameters
   }

@@ -119,7 +119,7 @@ struct SplitMaskTests {
 
   @Test("on the processor's words, the last one to leave closes, and nobody enters after that")
   func hardware() {
-    let custody = SplitMaskCustody<HardwareMaskWord>(nil) {}
+    let custody = SplitMaskCustody<HardwareMaskWord>(nil) { _ in }
     let (first, second) = (ThreadMask(rawValue: 1), ThreadMask(rawValue: 2))
     custody.publish([first, second])
     let taken = [custody.takeOver(as: first), custody.takeOver(as: second)]

@@ -1,3 +1,4 @@
+import FDAtomics
 public import Interleave
 public import SplitMask
 

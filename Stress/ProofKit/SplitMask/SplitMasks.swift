@@ -14,7 +14,7 @@ final class SplitMasks: Custody {
   init(_ setup: Setup, _ defect: SplitMaskDefect?, hasGenerations: Bool) {
     // The explorer runs every thread of a scenario on the one that explores.
     nonisolated(unsafe) let setup = setup
-    masks = SplitMaskCustody(defect) { setup.spin() }
+    masks = SplitMaskCustody(defect) { _ in setup.spin() }
     generation = hasGenerations ? ModelWord(0, named: "generation") : nil
     setup.name(0, "running mask", describe: Self.list)
     setup.name(1, "thread mask", describe: Self.list)

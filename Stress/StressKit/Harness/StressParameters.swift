@@ -11,6 +11,8 @@ public struct StressParameters: Sendable {
   public var groups: Int?
   /// What the poller's threads wait with.
   public var io = IOBackend.epoll
+  /// Who guards descriptors. Scenarios that have a poller know the one word only.
+  public var custody = CustodyProtocol.oneWord
   /// Gives every thread its sequence of choices. What the threads do to each other is up to the
   /// machine, so a run is repeated in kind, not event by event.
   public var seed: UInt64

@@ -26,6 +26,9 @@ public enum StressRun {
     _ scenario: any StressScenario.Type, _ parameters: StressParameters,
     progress: (Progress) -> Void = { _ in }
   ) throws -> StressReport {
+    guard let body = parameters.custody == .oneWord ? scenario : scenario.ofSplitMask else {
+      throw StressError.unsuitable("the split-mask protocol has no \(scenario.name)")
+    }
     let before = parameters.countsDescriptors ? OpenDescriptors.now() : nil
     let stage = Stage(parameters)
     if let delays = parameters.delays {
@@ -36,8 +39,9 @@ public enum StressRun {
     }
     defer { DelayPlan.end() }
     let start = ContinuousClock.now
-    let duration = try perform(scenario, stage, since: start, progress)
-    if stage.hanging.isEmpty {
+    let duration = try perform(body, stage, since: start, progress)
+    // As long as something could be waited for in vain the rest says nothing.
+    if stage.hanging.isEmpty && stage.violations.count == 0 {
       stage.auditLedgers()
       if let before { auditProcess(stage, descriptorsBefore: before) }
     }

@@ -10,6 +10,10 @@ public protocol StressScenario: AnyObject, SendableMetatype {
   /// What it does, in one line.
   static var summary: String { get }
 
+  /// What stands in for it when `CustodyProtocol.splitMask` guards descriptors; nil, as for all
+  /// that have a poller, if nothing can.
+  static var ofSplitMask: (any StressScenario.Type)? { get }
+
   /// Prepares a run.
   ///
   /// - Parameter stage: what the run offers: parameters, pollers, threads, ledgers.
@@ -31,4 +35,9 @@ public protocol StressScenario: AnyObject, SendableMetatype {
 
   /// Takes everything down. The stage stops its pollers after that.
   func end()
+}
+
+extension StressScenario {
+  /// What has a poller runs on the poller's word.
+  public static var ofSplitMask: (any StressScenario.Type)? { nil }
 }

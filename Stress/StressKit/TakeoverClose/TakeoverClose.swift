@@ -12,6 +12,9 @@ public final class TakeoverClose: StressScenario {
   public static let summary =
     "loops steal connections that others delete and peers leave; numbers are used again at once"
 
+  /// The same without loops.
+  public static let ofSplitMask: (any StressScenario.Type)? = Arena.self
+
   private let field: Field
   private var stage: Stage { field.stage }
 
