@@ -1,0 +1,77 @@
+import FDAtomics
+import FDDelays
+import SplitMask
+
+// Defects of the split-mask protocol. Where a step has a delay point, its place is the point's.
+
+extension HuntCatalogue {
+  static let splitMask: [Hunt] = SplitMaskDefect.allCases.map { defect in
+    let (summary, point, place) = step(defect)
+    var hunt = Hunt(
+      defect.rawValue, summary, at: "\(point.name): \(point.place); \(place)",
+      origin: .custody(.splitMask(defect)), scenario: TakeoverClose.name,
+      delays: DelayPlan(at: points(defect).union([point]), chance: 0.1))
+    hunt.threads = 6
+    hunt.round = .seconds(5)
+    #if arch(x86_64)
+      if defect == .relaxedPair {
+        hunt.doubt = "this processor keeps loads in order, so only a compiler could swap them"
+      }
+    #endif
+    return hunt
+  }
+
+  /// What the defect does, the point at which another thread gets in between, and what is wrong.
+  private static func step(_ defect: SplitMaskDefect) -> (String, DelayPoint, String) {
+    switch defect {
+    case .doubleLast:
+      (
+        "whoever is last and finds the thread mask empty closes, and two are last", .mark,
+        "claim does not ask the must-close flag"
+      )
+    case .takeoverInGap:
+      (
+        "a whole takeover fits between the test of the thread mask and the running mark", .mark,
+        "enter does not look at the thread mask again"
+      )
+    case .spinNoExit:
+      (
+        "two threads that are no owners any more wait for each other's marks for ever",
+        .settleMarks, "settle does not give up"
+      )
+    case .casForces:
+      (
+        "a takeover that has lost tries again with what it has found, and seizes the descriptor",
+        .takeThreads, "takeOver tries the running mask again"
+      )
+    case .staleThreadMaskLeak:
+      (
+        "the last one trusts the thread mask that it read before a delete: nobody closes",
+        .unmark, "leave does not ask the must-close flag"
+      )
+    case .lastThenStall:
+      (
+        "the last one stalls before the claim, and closes while somebody else is inside",
+        .afterUnmark, "leave does not know that the thread mask was empty before"
+      )
+    case .storeBufferedDelete:
+      (
+        "the empty thread mask is still in a store buffer while the deleter looks for marks",
+        .emptyThreads, "delete stores it without a fence, and does not mark itself"
+      )
+    case .relaxedPair:
+      (
+        "the thread mask is read before the running mask, and a takeover comes in between",
+        .settleThreads, "settle reads both relaxed"
+      )
+    }
+  }
+
+  /// What else makes it likely.
+  private static func points(_ defect: SplitMaskDefect) -> Set<DelayPoint> {
+    switch defect {
+    case .spinNoExit: [.mark]
+    default: []
+    }
+  }
+}
