@@ -4,6 +4,7 @@ public enum StressCatalogue {
   public static let scenarios: [any StressScenario.Type] = [
     TakeoverClose.self,
     Arena.self,
+    ReuseNumber.self,
     PingPong.self,
     FDExhaustion.self,
     MassClose.self,
