@@ -5,6 +5,7 @@ public enum StressCatalogue {
     TakeoverClose.self,
     Arena.self,
     ReuseNumber.self,
+    Triangle.self,
     PingPong.self,
     FDExhaustion.self,
     MassClose.self,
