@@ -4,6 +4,7 @@ public enum StressCatalogue {
   public static let scenarios: [any StressScenario.Type] = [
     TakeoverClose.self,
     Arena.self,
+    ListenerUnbind.self,
     ReuseNumber.self,
     Triangle.self,
     PingPong.self,
