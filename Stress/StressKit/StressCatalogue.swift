@@ -9,6 +9,7 @@ public enum StressCatalogue {
     Triangle.self,
     PingPong.self,
     FDExhaustion.self,
+    ProxyChain.self,
     MassClose.self,
     ShutdownMidway.self,
   ]
