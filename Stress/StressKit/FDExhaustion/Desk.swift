@@ -26,11 +26,11 @@ final class Desk: Sendable {
     objects = stage.ledger("no handler is left")
   }
 
-  func server() -> any ConnectionHandler { Server(self) }
+  func server() -> any ConnectionHandler { DeskServer(self) }
 }
 
 /// Sends everything back.
-private final class Server: ConnectionHandler {
+private final class DeskServer: ConnectionHandler {
   private let desk: Desk
   private var isClosed = false
 
@@ -52,7 +52,7 @@ private final class Server: ConnectionHandler {
 }
 
 /// Connects, asks, waits for the answer, hangs up, and begins again. On its loop.
-final class Client: ConnectionHandler {
+final class DeskClient: ConnectionHandler {
   private let desk: Desk
   private let address: SocketAddress
   private let loop: EventLoop
