@@ -10,8 +10,8 @@ struct RunOptions: ParsableArguments {
   @Option(help: "How long each storm lasts.")
   var seconds: Double?
 
-  @Option(help: "The poller's threads, 2 to 64.")
-  var threads = 8
+  @Option(help: "The poller's threads, 2 to 64 (default: 8).")
+  var threads: Int?
 
   @Option(help: "The poller's thread groups; as few as hold the threads if not given.")
   var groups: Int?
@@ -38,6 +38,7 @@ struct RunOptions: ParsableArguments {
   var json = false
 
   static let secondsByDefault = 10.0
+  static let threadsByDefault = 8
 
   func validate() throws {
     if let seconds, !(seconds > 0 && seconds <= 86_400) {
@@ -46,6 +47,7 @@ struct RunOptions: ParsableArguments {
     guard defect == nil || `protocol` == .splitMask else {
       throw ValidationError("--defect is one of --protocol split-mask; the one word has none")
     }
+    let threads = threads ?? Self.threadsByDefault
     guard 2...64 ~= threads else { throw ValidationError("--threads \(threads) is not 2 to 64") }
     let fewest = (threads + 15) / 16
     guard let groups else { return }
@@ -58,8 +60,8 @@ struct RunOptions: ParsableArguments {
   /// - Parameter seed: of this run.
   func parameters(seed: UInt64) throws -> StressParameters {
     var parameters = StressParameters(
-      duration: .seconds(seconds ?? Self.secondsByDefault), threads: threads, groups: groups,
-      seed: seed)
+      duration: .seconds(seconds ?? Self.secondsByDefault),
+      threads: threads ?? Self.threadsByDefault, groups: groups, seed: seed)
     parameters.io = io
     parameters.custody = `protocol` == .oneWord ? .oneWord : .splitMask(defect)
     parameters.delays = try delays.plan(seed: seed)

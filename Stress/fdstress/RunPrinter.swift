@@ -8,7 +8,7 @@ protocol RunPrinter {
   func begin(_ scenario: String, _ parameters: StressParameters)
   func progress(_ progress: StressRun.Progress)
   func end(_ report: StressReport)
-  func sum(_ reports: [StressReport])
+  func sum(_ reports: [StressReport], seed: UInt64)
 }
 
 /// Lines for people.
@@ -47,21 +47,28 @@ struct TextRunPrinter: RunPrinter {
     fflush(nil)
   }
 
-  func sum(_ reports: [StressReport]) {
+  func sum(_ reports: [StressReport], seed: UInt64) {
     let columns = [
       "operations", "takeovers", "closes by deleter", "closes by last leaver", "stale events",
       "lost events",
     ]
-    var rows = [["scenario", "verdict", "seconds"] + columns]
-    for report in reports {
+    func row(_ name: String, _ reports: [StressReport]) -> [String] {
       let values = columns.map { column in
-        report.counts.first { $0.name == column }.map { grouped($0.value) } ?? "-"
+        let counts = reports.compactMap { $0.counts.first { $0.name == column }?.value }
+        return counts.isEmpty ? "-" : grouped(counts.reduce(0, +))
       }
-      rows.append([report.scenario, report.verdict.rawValue, seconds(report.duration)] + values)
+      let verdict = reports.map(\.verdict).first { $0 != .clean } ?? .clean
+      let duration = reports.reduce(Duration.zero) { $0 + $1.duration }
+      return [name, verdict.rawValue, seconds(duration)] + values
     }
+    var names: [String] = []
+    for report in reports where !names.contains(report.scenario) { names.append(report.scenario) }
+    var rows = [["scenario", "verdict", "seconds"] + columns]
+    rows += names.map { name in row(name, reports.filter { $0.scenario == name }) }
+    if names.count > 1 { rows.append(row("all", reports)) }
     print("")
     printTable(rows)
-    if let seed = reports.first?.seed { print("seed \(seed)") }
+    print("seed \(seed)")
   }
 }
 
@@ -80,7 +87,7 @@ struct JSONRunPrinter: RunPrinter {
 
   func begin(_ scenario: String, _ parameters: StressParameters) {}
   func progress(_ progress: StressRun.Progress) {}
-  func sum(_ reports: [StressReport]) {}
+  func sum(_ reports: [StressReport], seed: UInt64) {}
 
   func end(_ report: StressReport) {
     printJSON(

@@ -35,7 +35,7 @@ struct CommandLineTests {
 
   @Test(
     "runs every scenario for two seconds, clean, and sums them up",
-    arguments: TestedBackend.names)
+    .enabled(if: !TestRun.isSanitized), arguments: TestedBackend.names)
   func runAll(io: String) async throws {
     let list = try await fdstress("list")
     let names = list.output.split(separator: "\n").compactMap { $0.split(separator: " ").first }
@@ -53,7 +53,8 @@ struct CommandLineTests {
     arguments: [
       ["run", "nonesuch"], ["run", "--threads", "0"], ["run", "--threads", "65"],
       ["run", "--threads", "2", "--groups", "3"],
-      ["run", "--threads", "x"], ["run", "--seconds", "0"], ["run", "--seconds", "-1"],
+      ["run", "--mix", "--threads", "4"], ["run", "--threads", "x"], ["run", "--seconds", "0"],
+      ["run", "--seconds", "-1"],
       ["run", "--seed", "-1"], ["run", "--delay-at", "nowhere"], ["run", "--delay-chance", "2"],
       ["run", "--delay-kinds", "think"], ["run", "--delay-at", "claim,after-leave"],
       ["run", "--nonesuch"], ["nonesuch"],
