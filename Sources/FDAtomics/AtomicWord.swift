@@ -44,14 +44,11 @@ public protocol AtomicWord: ~Copyable, Sendable {
   /// Passes a place between two steps of a protocol that is built on this word. The words that
   /// production runs on do nothing here, and no instruction is left of the call.
   ///
+  /// There is no implementation by default: a file that does not import the module of its word
+  /// would call that one.
+  ///
   /// - Parameters:
   ///   - point: the place.
   ///   - value: what is known there, as the point says.
   static func delay(at point: DelayPoint, _ value: UInt64)
-}
-
-extension AtomicWord where Self: ~Copyable {
-  /// Does nothing.
-  @inlinable @inline(__always)
-  public static func delay(at point: DelayPoint, _ value: UInt64) {}
 }

@@ -76,4 +76,8 @@ public struct HardwareWord: ~Copyable, AtomicWord {
   public borrowing func subtractReleasing(_ amount: UInt64) -> UInt64 {
     atomic.wrappingSubtract(amount, ordering: .releasing).newValue
   }
+
+  /// Does nothing.
+  @inlinable @inline(__always)
+  public static func delay(at point: DelayPoint, _ value: UInt64) {}
 }

@@ -124,7 +124,7 @@ extension EventLoop {
   /// The second part of a takeover. This loop is inside and the only owner: its kernel poller
   /// learns of the descriptor, and the old owner's forgets it when that loop reads its mail.
   package func settle(_ handle: FDHandle, wanting interest: Interest) {
-    CustodyWord.delay(at: .settle, handle.rawValue)
+    DelayPoint.settle.pass(handle)
     let home = core.table[handle.fd].home.exchange(UInt32(index), ordering: .relaxed)
     backend.setInterest(interest, of: handle, options(of: handle))
     if home != UInt32(index) {

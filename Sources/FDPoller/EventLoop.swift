@@ -229,7 +229,7 @@ extension EventLoop {
   @inline(__always)
   func dispatch(_ readiness: Readiness, to handle: FDHandle) {
     counters.add(.events)
-    CustodyWord.delay(at: .event, handle.rawValue)
+    DelayPoint.event.pass(handle)
     switch core.table[handle.fd].ownership.enter(handle.generation, as: bit) {
     case .entered:
       let progressBefore = progress

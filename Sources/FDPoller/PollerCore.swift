@@ -276,7 +276,7 @@ extension PollerCore {
   /// timer, a proxy's other side. Only there can nothing of that kind be under way.
   @inline(never)
   func discharge(_ duty: Duty, of handle: FDHandle) {
-    CustodyWord.delay(at: .discharge, handle.rawValue)
+    DelayPoint.discharge.pass(handle)
     let home = loops[Int(table[handle.fd].home.load(ordering: .relaxed))]
     if home.isCurrent || !home.post(.finish(handle, duty)) { finish(handle, duty, on: home) }
   }
@@ -311,9 +311,9 @@ extension PollerCore {
     slot.pointee.ownership.free()
     // Last, because from here on the kernel may hand the number out again.
     if duty == .close && !closedElsewhere {
-      CustodyWord.delay(at: .close, handle.rawValue)
+      DelayPoint.close.pass(handle)
       home.backend.close(handle.fd, mayBeHeldElsewhere: mayBeHeldElsewhere)
-      CustodyWord.delay(at: .afterClose, handle.rawValue)
+      DelayPoint.afterClose.pass(handle)
     }
 
     let departure: Departure =

@@ -104,4 +104,7 @@ extension ModelWord {
   public borrowing func subtractReleasing(_ amount: UInt64) -> UInt64 {
     execution.modify(location, .releasing) { $0 &- amount } &- amount
   }
+
+  /// Does nothing: every order is explored as it is.
+  public static func delay(at point: DelayPoint, _ value: UInt64) {}
 }

@@ -85,6 +85,6 @@ public struct HardwareMaskWord: ~Copyable, MaskWord {
 
   /// As the word does that the poller of this build runs on.
   public static func delay(at point: DelayPoint, _ value: UInt64) {
-    CustodyWord.delay(at: point, value)
+    point.pass(value)
   }
 }

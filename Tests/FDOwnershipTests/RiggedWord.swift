@@ -68,4 +68,6 @@ struct RiggedWord: ~Copyable, AtomicWord {
     rig.value &-= amount
     return rig.value
   }
+
+  static func delay(at point: DelayPoint, _ value: UInt64) {}
 }

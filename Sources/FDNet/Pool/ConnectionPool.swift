@@ -154,10 +154,10 @@ extension ConnectionPool {
     _ address: SocketAddress, from shelf: Shelf, for loop: EventLoop, trying: Bool
   ) -> Connection? {
     let result = shelf.list.take(address, trying: trying) { connection in
-      CustodyWord.delay(at: .takeIdle, connection.handle.rawValue)
+      DelayPoint.takeIdle.pass(connection.handle)
       let isTaken = loop.seize(connection.handle) == .taken
       if !isTaken { counts.busy.add(1, ordering: .relaxed) }
-      if isTaken { CustodyWord.delay(at: .delist, connection.handle.rawValue) }
+      if isTaken { DelayPoint.delist.pass(connection.handle) }
       return isTaken
     }
     switch result {
@@ -175,7 +175,7 @@ extension ConnectionPool {
   ///
   /// - Returns: false if it has turned out to be closed.
   private func begin(_ connection: Connection, on loop: EventLoop, isStolen: Bool) -> Bool {
-    CustodyWord.delay(at: .afterDelist, connection.handle.rawValue)
+    DelayPoint.afterDelist.pass(connection.handle)
     counts.idle.subtract(1, ordering: .relaxed)
     connection.loop = loop
     loop.settle(connection.handle, wanting: .read)
@@ -243,10 +243,10 @@ extension ConnectionPool {
     connection.phase = .parked
     let handle = connection.handle
     loop.park(handle)
-    CustodyWord.delay(at: .link, handle.rawValue)
+    DelayPoint.link.pass(handle)
     // From here on it is anybody's.
     shelf.list.link(companion.entry, at: loop.tickTime)
-    CustodyWord.delay(at: .afterLink, handle.rawValue)
+    DelayPoint.afterLink.pass(handle)
     return true
   }
 
@@ -306,7 +306,7 @@ extension ConnectionPool {
     for entry in entries {
       counts.idle.subtract(1, ordering: .relaxed)
       counts.purged.add(1, ordering: .relaxed)
-      CustodyWord.delay(at: .purge, entry.element.handle.rawValue)
+      DelayPoint.purge.pass(entry.element.handle)
       poller.delete(entry.element.handle)
     }
   }

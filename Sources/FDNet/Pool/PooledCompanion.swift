@@ -24,7 +24,7 @@ final class PooledCompanion: ConnectionCompanion {
       // They wait in the kernel for the next user, who asks for them anew.
       connection.loop.stop(.read, connection.handle)
     case .done, .failed:
-      CustodyWord.delay(at: .unlink, connection.handle.rawValue)
+      DelayPoint.unlink.pass(connection.handle)
       if unlink() { connection.end(.finished) }
     }
   }
