@@ -124,8 +124,10 @@ extension SplitMaskCustody where Word: ~Copyable {
   /// - Returns: whether the caller is one of the owners then.
   @inlinable
   borrowing func settle(_ me: ThreadMask) -> Bool {
+    // A store has left its buffer before anybody could take note of a delay point.
+    let isDrawnOut = defect != .storeBufferedDelete
+    if isDrawnOut { Word.delay(at: .settleMarks, me.bits) }
     while true {
-      Word.delay(at: .settleMarks, me.bits)
       let inside: UInt64
       let owners: UInt64
       if defect == .relaxedPair {
@@ -133,7 +135,7 @@ extension SplitMaskCustody where Word: ~Copyable {
         owners = threads.loadRelaxed()
       } else {
         inside = running.loadSequentiallyConsistent()
-        Word.delay(at: .settleThreads, inside)
+        if isDrawnOut { Word.delay(at: .settleThreads, inside) }
         owners = threads.loadSequentiallyConsistent()
       }
       let isOwner = owners & me.bits != 0

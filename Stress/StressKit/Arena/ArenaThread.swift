@@ -91,14 +91,20 @@ final class ArenaThread: @unchecked Sendable {
     case 1..<6: sched_yield()
     default: break
     }
-    if choice >> 16 & 31 == 0, incarnation.condemn() {
-      Chronicle.note("deletes from inside", incarnation.handle)
-      incarnation.custody.deleteInside(as: number)
+    guard choice >> 16 & 15 == 0, incarnation.condemn() else { return }
+    Chronicle.note("deletes from inside", incarnation.handle)
+    incarnation.custody.deleteInside(as: number)
+    // A handler may go on after that.
+    switch choice >> 24 & 3 {
+    case 0: usleep(50)
+    case 1: sched_yield()
+    default: break
     }
   }
 
   // MARK: Waiting for others
 
+  private static let pausesPerYield = 64
   private static let pausesPerLook = 256
   /// Nobody waits longer than for a system call of another thread. A thread that is kept from its
   /// work by a busy machine has not spent it.
@@ -108,7 +114,8 @@ final class ArenaThread: @unchecked Sendable {
   /// wait for ever.
   func pause() {
     pauses += 1
-    sched_yield()
+    // Not every time: who yields always gets no time to count.
+    if pauses % Self.pausesPerYield == 0 { sched_yield() }
     guard pauses % Self.pausesPerLook == 1 else { return }
     let now = Self.cpuTime
     if pauses == 1 { cpuBefore = now }

@@ -10,8 +10,13 @@ extension HuntCatalogue {
     var hunt = Hunt(
       defect.rawValue, summary, at: "\(point.name): \(point.place); \(place)",
       origin: .custody(.splitMask(defect)), scenario: TakeoverClose.name,
-      delays: DelayPlan(at: points(defect).union([point]), chance: 0.1))
+      // Who sleeps lets the others run; a spin is too short for them on few processors.
+      delays: DelayPlan(at: points(defect).union([point]), chance: 0.1, kinds: [.sleep]))
     hunt.threads = 6
+    if defect == .storeBufferedDelete {
+      // A store leaves its buffer before a thread can sleep: all that helps is to vary the beat.
+      (hunt.delays.kinds, hunt.delays.iterations) = ([.spin], 50)
+    }
     hunt.round = .seconds(5)
     #if arch(x86_64)
       if defect == .relaxedPair {
@@ -70,7 +75,8 @@ extension HuntCatalogue {
   /// What else makes it likely.
   private static func points(_ defect: SplitMaskDefect) -> Set<DelayPoint> {
     switch defect {
-    case .spinNoExit: [.mark]
+    case .storeBufferedDelete: [.mark]
+    case .lastThenStall: [.emptyThreads]
     default: []
     }
   }
