@@ -134,7 +134,7 @@ let package = Package(
       dependencies: ["FDOwnership", "Interleave", "ProofKit", "SplitMask", "TestKit"],
       swiftSettings: dialect),
     .testTarget(
-      name: "StressKitTests", dependencies: ["FDPoller", "StressKit", "TestKit"],
+      name: "StressKitTests", dependencies: ["FDPoller", "SplitMask", "StressKit", "TestKit"],
       swiftSettings: dialect),
     .testTarget(
       name: "fdproxyTests",
