@@ -43,7 +43,7 @@ final class Court: @unchecked Sendable {
 
   init(_ stage: Stage) throws {
     self.stage = stage
-    poller = try stage.makePoller()
+    poller = try stage.makePoller("pong")
     catches = stage.count("operations")
     flights = stage.ledger("every ball that is thrown is caught")
     balls = (0..<2 * poller.loops.count + 4).map { Ball(stage.heartbeat("ball \($0)")) }

@@ -31,7 +31,7 @@ final class Thrower: @unchecked Sendable {
 /// A loop, and who throws for it. On the loop, save where it says otherwise.
 final class LoopPlayer: @unchecked Sendable {
   let loop: EventLoop
-  /// Callable from any thread, save `noteThread`.
+  /// Callable from any thread, save `look`.
   let watch: SleepWatch
   private unowned let court: Court
   private let thrower: Thrower

@@ -2,7 +2,6 @@ import CShims
 import FDDelays
 import FDPoller
 import Glibc
-import Synchronization
 
 /// Tells a loop that sleeps over its mail from one that gets no processor: the kernel says that its
 /// thread sleeps, has not been woken once in all the time, and there is a letter that it has been
@@ -14,9 +13,12 @@ final class SleepWatch: @unchecked Sendable {
   let read = Tally()
   private let loop: EventLoop
   private let poller: Poller
-  private let thread = Atomic<Int32>(0)
-  /// The one that looks.
+
+  // Of the one that looks.
+
+  private var thread: Int32?
   private var nap: Nap?
+  private var hasComplained = false
 
   /// As long as nothing here changes the thread has not run.
   private struct Sight: Equatable {
@@ -39,17 +41,13 @@ final class SleepWatch: @unchecked Sendable {
     self.poller = poller
   }
 
-  /// On the loop.
-  func noteThread() { thread.store(ThreadState.caller, ordering: .releasing) }
-
   /// To be called every now and then, by one thread at a time.
   func look(_ stage: Stage) {
     // In this order: a letter that is read was posted, but perhaps not counted yet.
     let posted = posted.count
     let letters = posted - read.count
-    guard letters > 0, let state = ThreadState(of: thread.load(ordering: .acquiring)),
-      state.isAsleep
-    else {
+    if thread == nil { thread = ThreadState.thread(named: loop.name) }
+    guard letters > 0, let thread, let state = ThreadState(of: thread), state.isAsleep else {
       nap = nil
       return
     }
@@ -63,12 +61,16 @@ final class SleepWatch: @unchecked Sendable {
     known.looks += 1
     nap = known
     let length = ContinuousClock.now - known.begin
-    guard known.looks >= Self.fewestLooks, length > longestNap(stage) else { return }
+    guard known.looks >= Self.fewestLooks, length > longestNap(stage), !hasComplained else {
+      return
+    }
+    hasComplained = true
     stage.violate(
       "no loop sleeps over its mail",
-      "\(loop.name) is in the wait of its tick \(sight.ticks) with \(letters) letters unread, "
-        + "which were posted and woken for; the kernel says that its thread sleeps and has not "
-        + "been woken for \(length / .milliseconds(1)) ms: see what it did last, below")
+      "\(loop.name) waits in its tick \(sight.ticks), and its thread has slept for "
+        + "\(Int(length / .milliseconds(1))) ms without being woken once, says the kernel; "
+        + "but it has \(letters) unread letters whose posts have returned: either it did not look "
+        + "before it slept, or they did not see that it sleeps")
   }
 
   /// A delay is a sleep too.
@@ -85,26 +87,24 @@ struct ThreadState {
   /// How often it has begun to wait.
   let switches: Int
 
-  /// The calling thread, as the kernel calls it, or 0: its link is `process/task/thread`.
-  static var caller: Int32 {
-    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { bytes in
-      let count = readlink("/proc/thread-self", bytes.baseAddress.unsafelyUnwrapped, bytes.count)
-      let link = String(
-        decoding: UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: bytes[..<max(0, count)])),
-        as: UTF8.self)
-      return link.split(separator: "/").last.flatMap { Int32($0) } ?? 0
+  /// The thread of this process that has that name. Not asked of the loop itself: it would have to
+  /// read its mail.
+  static func thread(named name: String) -> Int32? {
+    guard let folder = opendir("/proc/self/task") else { return nil }
+    defer { closedir(folder) }
+    while let entry = readdir(folder) {
+      let thread = withUnsafeBytes(of: entry.pointee.d_name) {
+        Int32(String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self))
+      }
+      guard let thread else { continue }
+      if text(of: "/proc/self/task/\(thread)/comm") == name + "\n" { return thread }
     }
+    return nil
   }
 
   /// - Returns: nil if there is no such thread.
   init?(of thread: Int32) {
-    let file = open("/proc/self/task/\(thread)/status", O_RDONLY | O_CLOEXEC)
-    guard file >= 0 else { return nil }
-    defer { _ = fdp_close(file) }
-    let text = withUnsafeTemporaryAllocation(byteCount: 4_096, alignment: 1) { bytes in
-      let count = max(0, fdp_read(file, bytes.baseAddress, bytes.count))
-      return String(decoding: UnsafeRawBufferPointer(rebasing: bytes[..<count]), as: UTF8.self)
-    }
+    guard let text = Self.text(of: "/proc/self/task/\(thread)/status") else { return nil }
     func field(_ name: String) -> Substring? {
       text.split(separator: "\n").first { $0.hasPrefix(name + ":\t") }?
         .dropFirst(name.count + 2)
@@ -114,5 +114,15 @@ struct ThreadState {
     else { return nil }
     isAsleep = state.hasPrefix("S")
     self.switches = switches
+  }
+
+  private static func text(of path: String) -> String? {
+    let file = open(path, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { return nil }
+    defer { _ = fdp_close(file) }
+    return withUnsafeTemporaryAllocation(byteCount: 4_096, alignment: 1) { bytes in
+      let count = max(0, fdp_read(file, bytes.baseAddress, bytes.count))
+      return String(decoding: UnsafeRawBufferPointer(rebasing: bytes[..<count]), as: UTF8.self)
+    }
   }
 }

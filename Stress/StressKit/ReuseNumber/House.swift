@@ -10,7 +10,8 @@ import SystemPackage
 final class House: @unchecked Sendable {
   /// To which every near end of this house goes.
   let loop: EventLoop
-  private let number: Int
+  /// It is opened only in place of another one that has just been deleted, to get its number.
+  let isSpare: Bool
   private let lock = PlatformLock()
 
   // Under the lock.
@@ -21,7 +22,7 @@ final class House: @unchecked Sendable {
   private var isCondemned = false
 
   init(_ number: Int, of loop: EventLoop) {
-    self.number = number
+    isSpare = number % 2 == 1
     self.loop = loop
   }
 
@@ -29,14 +30,18 @@ final class House: @unchecked Sendable {
   var handle: FDHandle? { lock.withLock { tenant == nil ? nil : near } }
 
   /// Opens a connection, if the house is empty.
-  func open(in street: Street) {
+  ///
+  /// - Returns: whether it was.
+  @discardableResult
+  func open(in street: Street) -> Bool {
     lock.withLock {
-      guard tenant == nil, street.stage.isStormy else { return }
+      guard tenant == nil, street.stage.isStormy else { return false }
       var ends: [Int32] = [-1, -1]
       let result = fdp_socketpair(Int32(AF_UNIX), Int32(SOCK_SEQPACKET.rawValue), &ends)
       guard result == 0 else {
-        return street.stage.violate(
+        street.stage.violate(
           "descriptors are to be had", "socketpair says \(Errno(rawValue: -result))")
+        return true
       }
       let newcomer = Tenant(street.newID(), of: self, in: street)
       do {
@@ -47,14 +52,16 @@ final class House: @unchecked Sendable {
           : try street.poller.insert(end, handler: newcomer, on: .loop(loop))
       } catch {
         for end in ends { _ = fdp_close(end) }
-        return street.stage.violate(
+        street.stage.violate(
           "a number that the kernel hands out is free in the table", "\(error)")
+        return true
       }
       street.departures.open()
       street.descriptors.open()
       street.operations.add()
       Chronicle.note("opened a connection at", near.rawValue)
       (tenant, far, written, isCondemned) = (newcomer, ends[1], 0, false)
+      return true
     }
   }
 

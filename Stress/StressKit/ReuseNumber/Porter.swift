@@ -52,21 +52,21 @@ final class Porter: @unchecked Sendable {
 
   /// Several peers act before the next wait, which so has several events.
   private func prepareBatch() {
-    for _ in 0..<4 { anyHouse.open(in: street) }
+    for house in houses where !house.isSpare { house.open(in: street) }
     // The kernel has to know of new ones first.
     loop.run { [self] in
       for _ in 0..<4 { street.writeOrHangUp(anyHouse, random.next()) }
     }
   }
 
-  /// Deletes some of its own and opens others, which get the numbers.
+  /// Deletes some of its own and at once opens others, which get the numbers.
   ///
   /// - Parameter house: whose handler runs.
   func strike(sparing house: House?) {
     for _ in 0..<random.next() % 3 {
       let victim = anyHouse
       if victim !== house { street.delete(victim) }
-      anyHouse.open(in: street)
+      _ = houses.first { $0.isSpare && $0.open(in: street) }
     }
   }
 

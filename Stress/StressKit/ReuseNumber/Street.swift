@@ -56,7 +56,9 @@ final class Street: @unchecked Sendable {
     start("peer-0") { $0.writeOrHangUp($1, $2) }
     start("peer-1") { $0.writeOrHangUp($1, $2) }
     start("deleter") { street, house, _ in street.delete(house) }
-    start("opener") { street, house, _ in house.open(in: street) }
+    start("opener") { street, house, _ in
+      if !house.isSpare { house.open(in: street) }
+    }
   }
 
   private func start(

@@ -42,7 +42,8 @@ final class Tenant: DescriptorHandler, @unchecked Sendable {
     visits += 1
     let hangsUp = !readiness.isDisjoint(with: [.hangUp, .error])
     if hangsUp && !peerHasGone.load(ordering: .acquiring) {
-      complainOfHangUp(handle, "the event says \(readiness)")
+      complainOfHangUp(
+        handle, "the event says \(readiness.contains(.hangUp) ? "hang-up" : "error")")
     }
     // Other events of this wait may be for the numbers that this closes, and uses again.
     if street.stage.isStormy { street.porters[loop.index].strike(sparing: house) }
@@ -95,6 +96,6 @@ final class Tenant: DescriptorHandler, @unchecked Sendable {
     house.vacate(self)
     street.departures.close()
     // Often the two numbers are used again at once.
-    house.open(in: street)
+    if !house.isSpare { house.open(in: street) }
   }
 }
