@@ -12,6 +12,8 @@ final class House: @unchecked Sendable {
   let loop: EventLoop
   /// It is opened only in place of another one that has just been deleted, to get its number.
   let isSpare: Bool
+  /// It is deleted only when its own peer has hung up, so that it shows if it hears nothing.
+  let isLeftAlone: Bool
   private let lock = PlatformLock()
 
   // Under the lock.
@@ -23,6 +25,7 @@ final class House: @unchecked Sendable {
 
   init(_ number: Int, of loop: EventLoop) {
     isSpare = number % 2 == 1
+    isLeftAlone = number % 10 == 0
     self.loop = loop
   }
 
@@ -108,12 +111,15 @@ final class House: @unchecked Sendable {
   }
 
   /// What the poller has still to tell.
-  struct Debt: Equatable {
+  struct Debt {
     let handle: FDHandle
     let id: UInt64
     let written: Int
     let heard: Int
     let peerHasGone: Bool
+
+    /// Whether nothing of an earlier debt has been heard since.
+    func isStill(_ earlier: Debt) -> Bool { handle == earlier.handle && heard == earlier.heard }
   }
 
   /// What the tenant has not heard yet.

@@ -40,7 +40,7 @@ final class Porter: @unchecked Sendable {
     switch random.next() % 8 {
     case 0..<5: prepareBatch()
     case 5..<7: strike(sparing: nil)
-    default: street.delete(street.houses[Int(random.next() % UInt64(street.houses.count))])
+    default: street.disturb(street.houses[Int(random.next() % UInt64(street.houses.count))])
     }
     // Sometimes at once and sometimes after a sleep.
     if random.next() % 4 == 0 {
@@ -65,7 +65,7 @@ final class Porter: @unchecked Sendable {
   func strike(sparing house: House?) {
     for _ in 0..<random.next() % 3 {
       let victim = anyHouse
-      if victim !== house { street.delete(victim) }
+      if victim !== house { street.disturb(victim) }
       _ = houses.first { $0.isSpare && $0.open(in: street) }
     }
   }
@@ -76,7 +76,7 @@ final class Porter: @unchecked Sendable {
   func listen() {
     for (index, house) in houses.enumerated() {
       let debt = house.debt
-      guard let debt, debt == debts[index].debt else {
+      guard let debt, let earlier = debts[index].debt, debt.isStill(earlier) else {
         debts[index] = (debt, 0)
         continue
       }

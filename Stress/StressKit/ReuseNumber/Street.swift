@@ -45,6 +45,11 @@ final class Street: @unchecked Sendable {
 
   func newID() -> UInt64 { UInt64(ids.add()) + 1 }
 
+  /// Deletes what may be deleted at any time. Callable from any thread.
+  func disturb(_ house: House) {
+    if !house.isLeftAlone { delete(house) }
+  }
+
   /// Callable from any thread.
   func delete(_ house: House) {
     guard let handle = house.condemn() else { return }
@@ -55,7 +60,7 @@ final class Street: @unchecked Sendable {
   func startForeigners() {
     start("peer-0") { $0.writeOrHangUp($1, $2) }
     start("peer-1") { $0.writeOrHangUp($1, $2) }
-    start("deleter") { street, house, _ in street.delete(house) }
+    start("deleter") { street, house, _ in street.disturb(house) }
     start("opener") { street, house, _ in
       if !house.isSpare { house.open(in: street) }
     }
