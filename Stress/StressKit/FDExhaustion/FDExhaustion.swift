@@ -41,8 +41,8 @@ public final class FDExhaustion: StressScenario, Sendable {
       let heartbeat = stage.heartbeat(loop.name)
       for number in 0..<8 {
         loop.run { [desk] in
-          DeskClient(desk, to: listener.address, on: loop, name: "\(loop.name)-\(number)", heartbeat)
-            .goOn()
+          let name = "\(loop.name)-\(number)"
+          DeskClient(desk, to: listener.address, on: loop, name: name, heartbeat).goOn()
         }
       }
     }
@@ -86,7 +86,8 @@ public final class FDExhaustion: StressScenario, Sendable {
     let heartbeat = stage.heartbeat("latecomers")
     for loop in poller.loops {
       loop.run { [desk] in
-        DeskClient(desk, to: listener.address, on: loop, name: "latecomer", heartbeat).goOn(once: true)
+        DeskClient(desk, to: listener.address, on: loop, name: "latecomer", heartbeat)
+          .goOn(once: true)
       }
     }
     stage.wait(
