@@ -36,6 +36,22 @@ struct ArenaTests {
     #expect(throws: StressError.self) { try StressRun.run(Arena.self, parameters) }
   }
 
+  @Test(
+    "with delays every defect of the split-mask protocol that this machine can show is found",
+    .enabled(if: StressParameters.delaysAreBuiltIn),
+    arguments: HuntCatalogue.builtIn.filter { $0.doubt == nil }.map(\.defect))
+  func found(_ defect: String) async throws {
+    let hunt = try #require(HuntCatalogue.hunt(defect))
+    let outcome = Guarded<Result<Hunt.Outcome, any Error>?>(nil)
+    await Crew.run(1) { _ in
+      outcome.value = Result {
+        try hunt.run(for: .seconds(60), seed: 1) { $0.countsDescriptors = false }
+      }
+    }
+    let found = try #require(outcome.value).get()
+    #expect(found.report.verdict == .violated)
+  }
+
   @Test("every hunt has a scenario, a step and a name of its own")
   func catalogue() {
     let hunts = HuntCatalogue.hunts
