@@ -1,5 +1,4 @@
 import CShims
-import FDDelays
 import FDNet
 import FDPoller
 import Glibc
@@ -15,8 +14,7 @@ final class Chain: @unchecked Sendable {
   let requests: Ledger
   let counts: Counts
   private let heartbeat: Heartbeat
-  /// One for each loop, and its alone.
-  private let randoms: UnsafeMutablePointer<SplitMix>
+  private let randoms: LoopRandoms
 
   // Set before the first request.
   private var listeners: [Listener] = []
@@ -39,8 +37,9 @@ final class Chain: @unchecked Sendable {
     limits.idleTime = .milliseconds(3)
     limits.purgeInterval = .milliseconds(2)
     limits.lowDescriptorRatio = 1
-    // For every new connection an idle one is closed, whoever has it.
-    limits.highDescriptorRatio = 0
+    // About as many as there usually are: often an idle one is closed for a new one, whoever has it.
+    limits.highDescriptorRatio =
+      Double(18 * poller.loops.count) / Double(poller.core.descriptorLimit)
     limits.keepsUnsolicitedBytes = true
     pool = ConnectionPool(on: poller, limits: limits)
     ledgers = EndpointLedgers(stage)
@@ -52,16 +51,11 @@ final class Chain: @unchecked Sendable {
       retries: stage.count("closed on reuse"), refusals: stage.count("refused"),
       kept: stage.count("kept"), notices: stage.count("notices"),
       serverCloses: stage.count("closed by servers"))
-    randoms = .allocate(capacity: poller.loops.count)
-    for loop in poller.loops {
-      (randoms + loop.index).initialize(to: stage.random(for: loop.name))
-    }
+    randoms = LoopRandoms(stage, of: poller)
   }
 
-  deinit { randoms.deallocate() }
-
   /// On the loop.
-  func random(on loop: EventLoop) -> UInt64 { randoms[loop.index].next() }
+  func random(on loop: EventLoop) -> UInt64 { randoms.next(on: loop) }
 
   func newNumber() -> UInt64 { numbers.add(1, ordering: .relaxed).newValue }
 
@@ -94,6 +88,7 @@ final class Chain: @unchecked Sendable {
       requests.close()
       heartbeat.beat()
       counts.operations.add()
+      auditIdle()
       if let answer, answer != ChainMessage.answer(to: content) {
         stage.violate("nobody gets another's bytes", "\(answer) answers to \(content)")
       }
@@ -113,9 +108,15 @@ final class Chain: @unchecked Sendable {
   }
 }
 
-// MARK: - At rest
+// MARK: - The pool
 
 extension Chain {
+  /// Each idle connection is counted before it is one, and leaves once.
+  private func auditIdle() {
+    let idle = pool.statistics.idle
+    if idle < 0 { stage.violate("an idle connection leaves the pool once", "\(idle) are idle") }
+  }
+
   func auditPool() {
     let addsUp = { (figures: PoolStatistics) in
       figures.kept
