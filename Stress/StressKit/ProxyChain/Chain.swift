@@ -32,8 +32,8 @@ final class Chain: @unchecked Sendable {
     // So little that loops are short of connections, steal, and purge all the time.
     var limits = PoolLimits()
     limits.reuse = .always
-    limits.idlePerDestination = 2 * poller.loops.count
-    limits.idleInAll = 2 * poller.loops.count
+    limits.idlePerDestination = poller.loops.count
+    limits.idleInAll = max(2, poller.loops.count / 2)
     limits.idleTime = .milliseconds(3)
     limits.purgeInterval = .milliseconds(2)
     limits.lowDescriptorRatio = 1
@@ -65,7 +65,7 @@ final class Chain: @unchecked Sendable {
     let path = "@fdstress-\(getpid())-\(fdp_monotonic_nanoseconds())"
     for address in [SocketAddress.loopback(port: 0), try .unix(path: path)] {
       let listener = try Listener(address, on: poller) { [unowned self] connection in
-        ServerEnd(self, isLocal: address.family == .unix)
+        ServerEnd(self, connection, isLocal: address.family == .unix)
       }
       listeners.append(listener)
     }
@@ -133,6 +133,8 @@ extension Chain {
         "\(ledgers.ends.live) connections stay open, \(pool.statistics)")
     }
     let figures = pool.statistics
+    stage.count("opened").add(figures.opened)
+    stage.count("purged").add(figures.purged)
     let reused = counts.reused.count + counts.stolen.count
     if figures.kept != counts.kept.count {
       stage.violate("kept is counted once", "\(figures.kept) and \(counts.kept.count)")

@@ -15,21 +15,21 @@ final class ClientEnd: Endpoint {
   private let exchange: Exchange
   private let attempt: UInt64
   private let isReused: Bool
-  private var link: UInt64 = 0
+  private let link: UInt64
   private var phase = Phase.waiting
   private var reader = ChainReader()
 
-  init(_ exchange: Exchange, attempt: UInt64, isReused: Bool) {
+  init(_ exchange: Exchange, on connection: Connection, attempt: UInt64, isReused: Bool) {
     self.exchange = exchange
     self.attempt = attempt
     self.isReused = isReused
-    super.init(exchange.chain.ledgers)
+    link = connection.handle.rawValue
+    super.init(exchange.chain.ledgers, of: connection)
   }
 
   private var chain: Chain { exchange.chain }
 
   func send(on connection: Connection) {
-    link = connection.handle.rawValue
     let message = ChainMessage(
       kind: .request, hops: exchange.hops, request: exchange.request, attempt: attempt, link: link,
       content: exchange.content)

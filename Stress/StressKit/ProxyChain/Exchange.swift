@@ -67,7 +67,7 @@ final class Exchange {
             + "had closed it before", handle)
       }
     }
-    let end = ClientEnd(self, attempt: chain.newNumber(), isReused: home != nil)
+    let end = ClientEnd(self, on: connection, attempt: chain.newNumber(), isReused: home != nil)
     connection.setHandler(end)
     end.send(on: connection)
   }

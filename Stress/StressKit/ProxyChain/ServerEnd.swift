@@ -16,10 +16,10 @@ final class ServerEnd: Endpoint {
   private var visits = 0
   private var hasNoticed = false
 
-  init(_ chain: Chain, isLocal: Bool) {
+  init(_ chain: Chain, _ connection: Connection, isLocal: Bool) {
     self.chain = chain
     self.isLocal = isLocal
-    super.init(chain.ledgers)
+    super.init(chain.ledgers, of: connection)
   }
 
   override func take(_ bytes: RawSpan, on connection: Connection) {
@@ -42,14 +42,22 @@ final class ServerEnd: Endpoint {
     if isBusy { violate("one request at a time on a connection", "\(message)") }
     isBusy = true
     visits += 1
-    guard message.hops > 0 else {
-      return answer(message, ChainMessage.answer(to: message.content), on: connection)
-    }
+    guard message.hops > 0 else { return answerSoon(message, on: connection) }
     let exchange = Exchange(
       chain, on: connection.loop, request: message.request, hops: message.hops - 1,
       content: message.content
     ) { [self] content in answer(message, content, on: connection) }
     exchange.start()
+  }
+
+  /// The last hop: now and then it takes a while.
+  private func answerSoon(_ question: ChainMessage, on connection: Connection) {
+    let content = ChainMessage.answer(to: question.content)
+    let choice = chain.random(on: connection.loop)
+    guard choice % 4 == 0 else { return answer(question, content, on: connection) }
+    connection.loop.schedule(after: .microseconds(choice >> 8 % 2_000)) { [self] in
+      answer(question, content, on: connection)
+    }
   }
 
   private func answer(_ question: ChainMessage, _ content: UInt64?, on connection: Connection) {
@@ -69,7 +77,7 @@ final class ServerEnd: Endpoint {
       connection.close()
     case 1..<4:
       whenIdle(connection, after: .microseconds(500 + choice >> 8 % 1_000)) { self.hangUp($0) }
-    case 4:
+    case 4..<6:
       whenIdle(connection, after: .microseconds(choice >> 8 % 1_000)) { self.notify($0) }
     default:
       break

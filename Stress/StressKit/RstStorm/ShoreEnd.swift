@@ -15,7 +15,7 @@ final class ShoreEnd: Endpoint, @unchecked Sendable {
 
   init(_ shore: Shore, _ connection: Connection) {
     self.shore = shore
-    super.init(shore.ledgers)
+    super.init(shore.ledgers, of: connection)
     scheduleAct(connection)
   }
 

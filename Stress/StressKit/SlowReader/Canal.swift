@@ -73,7 +73,7 @@ final class Canal: @unchecked Sendable {
         _ = fdp_set_option(connection.handle.fd, SOL_SOCKET, SO_SNDBUF, 16 << 10)
         // Up to a megabyte.
         let total = 2 + Int(choice >> 16 % (1 << 17))
-        let end = SendingEnd(self, identity: newIdentity(), total: total)
+        let end = SendingEnd(self, connection, identity: newIdentity(), total: total)
         connection.setHandler(end)
         end.begin(on: connection)
       case .failure(let error):

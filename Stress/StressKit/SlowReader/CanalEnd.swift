@@ -8,9 +8,9 @@ class CanalEnd: Endpoint, @unchecked Sendable {
   private var timer: TimerID?
   private(set) var isOver = false
 
-  init(_ canal: Canal) {
+  init(_ canal: Canal, _ connection: Connection) {
     self.canal = canal
-    super.init(canal.ledgers)
+    super.init(canal.ledgers, of: connection)
   }
 
   func random(_ connection: Connection) -> UInt64 { canal.randoms.next(on: connection.loop) }

@@ -6,8 +6,8 @@ final class ReadingEnd: CanalEnd, @unchecked Sendable {
   private var stream = CountedStream()
   private var isPaused = false
 
-  init(_ canal: Canal, _ connection: Connection) {
-    super.init(canal)
+  override init(_ canal: Canal, _ connection: Connection) {
+    super.init(canal, connection)
     scheduleAct(connection)
   }
 

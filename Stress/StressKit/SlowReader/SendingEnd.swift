@@ -11,10 +11,10 @@ final class SendingEnd: CanalEnd, @unchecked Sendable {
 
   private static let writesPerTurn = 8
 
-  init(_ canal: Canal, identity: UInt64, total: Int) {
+  init(_ canal: Canal, _ connection: Connection, identity: UInt64, total: Int) {
     self.identity = identity
     self.total = total
-    super.init(canal)
+    super.init(canal, connection)
   }
 
   func begin(on connection: Connection) {

@@ -32,19 +32,21 @@ class Endpoint: ConnectionHandler {
   // Plain, so that ThreadSanitizer sees any two calls that nothing keeps in order.
   private var life = Life.inUse
   private var calls = 0
-  /// Whose it is, as its last call told.
-  private var handle = FDHandle.none
+  private let handle: FDHandle
   private let inside = Atomic<Bool>(false)
 
-  init(_ ledgers: EndpointLedgers) {
+  init(_ ledgers: EndpointLedgers, of connection: Connection) {
     self.ledgers = ledgers
+    handle = connection.handle
     ledgers.objects.open()
     ledgers.ends.open()
   }
 
   deinit {
     if life == .inUse {
-      violate("a handler is kept until closed was called", "it is let go after \(calls) calls")
+      violate(
+        "a connection keeps its handler until closed was called",
+        "somebody has taken it away after \(calls) calls")
     }
     ledgers.objects.close()
   }
@@ -64,8 +66,11 @@ class Endpoint: ConnectionHandler {
   }
 
   private func enter(_ connection: Connection, _ call: StaticString) {
-    handle = connection.handle
     Chronicle.note(call, handle.rawValue)
+    if connection.handle != handle {
+      violate(
+        "a handler is called for its own connection", "\(call) comes for \(connection.handle)")
+    }
     if inside.exchange(true, ordering: .relaxed) {
       violate("one handler call at a time", "\(call) comes within another call")
     }

@@ -113,8 +113,8 @@ final class Clockwork: @unchecked Sendable {
       .refused(.addressNotAvailable), .refused(.resourceTemporarilyUnavailable),
       .poller(.numberTooLarge):
       break
-    // Its peer has aborted it before this loop has heard that it was made.
-    case .refused(.connectionReset): break
+    // Its peer has ended it before this loop has heard that it was made.
+    case .refused(.connectionReset), .refused(.brokenPipe): break
     case .refused, .poller, .timedOut, .cancelled:
       stage.violate("a connect fails for a reason that is known", "\(error)")
     }

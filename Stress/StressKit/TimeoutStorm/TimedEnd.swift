@@ -28,7 +28,7 @@ final class TimedEnd: Endpoint, @unchecked Sendable {
     isClient = identity != 0
     stream = IdentityStream(identity)
     (lastInput, lastOutput) = (connection.loop.tickTime, connection.loop.tickTime)
-    super.init(clockwork.ledgers)
+    super.init(clockwork.ledgers, of: connection)
     if isClient { write(1, to: connection) }
     scheduleAct(connection)
   }
