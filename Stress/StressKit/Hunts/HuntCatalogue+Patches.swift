@@ -13,7 +13,7 @@ extension HuntCatalogue {
     patch(
       "P_SURVIVES", "what a kernel poller knows of a number outlives the number's close",
       at: "EventLoop, what is armed for a number, when another incarnation is inserted",
-      "reuse-number", [.discharge, .close, .afterClose, .event], round: .seconds(3)),
+      "reuse-number", [.discharge, .close, .afterClose, .event]),
     patch(
       "STALE_EVENT", "an event of an incarnation that is gone reaches the next one of its number",
       at: "EventLoop.dispatch, event fetched, before the word is asked", "reuse-number",
@@ -21,38 +21,45 @@ extension HuntCatalogue {
     patch(
       "SLEEP_CLEARED_EARLY", "the loop is marked awake before it waits, so that nobody wakes it",
       at: "Mailbox.prepareToSleep, marked asleep, before the wait", "ping-pong",
-      [.sleep, .afterSleep, .post, .wake], round: .seconds(3)),
+      [.sleep, .afterSleep, .post, .wake]),
     patch(
       "NO_RECHECK", "the loop sleeps without a look at mail that came while it made up its mind",
       at: "Mailbox.prepareToSleep, mail read, before the loop is marked asleep", "ping-pong",
-      [.sleep, .afterSleep, .post, .wake], round: .seconds(3)),
+      [.sleep, .afterSleep, .post, .wake]),
     patch(
       "PURGE_VS_FREE", "the purger queues an idle connection for its end while its owner frees it",
-      at: "ConnectionPool.closeUnlinked, out of the list, before the delete", "timeout-storm",
-      [.purge, .unlink, .takeIdle, .delist]),
+      at: "IdleList.removeOne, out of the list, before the delete", "proxy-chain",
+      DelayPlan(at: [.purge], chance: 0.5, sleepMicroseconds: 1_000, kinds: [.sleep]), threads: 8),
     patch(
       "REINSERT_PURGED", "a connection that was purged is listed again by an old flag",
-      at: "ConnectionPool.checkIn, parked, before it is listed", "timeout-storm",
-      [.link, .purge, .unlink]),
+      at: "ConnectionPool.checkIn, parked, before it is listed", "proxy-chain",
+      DelayPlan(at: [.purge], chance: 1, sleepMicroseconds: 2_000, kinds: [.sleep])),
     patch(
       "TOUCH_AFTER_PUBLISH", "a connection is used after it was put into the idle list",
       at: "ConnectionPool.checkIn, listed: anybody's", "proxy-chain",
-      [.link, .afterLink, .takeIdle]),
+      DelayPlan(at: [.afterLink], chance: 0.2), threads: 8),
     patch(
       "CLOSE_ON_REUSE", "an idle connection that its server has closed is handed out as good",
-      at: "ConnectionPool.begin, out of the list, before it is the loop's own", "rst-storm",
-      [.takeIdle, .delist, .afterDelist, .unlink]),
+      at: "ConnectionPool.begin, out of the list, before it is the loop's own", "proxy-chain",
+      DelayPlan(at: [.event, .takeMail], chance: 0.05), threads: 8),
   ]
 
   private static func patch(
     _ defect: String, _ summary: String, at place: String, _ scenario: String,
-    _ points: Set<DelayPoint>, round: Duration = .seconds(1)
+    _ points: Set<DelayPoint>
+  ) -> Hunt {
+    patch(defect, summary, at: place, scenario, DelayPlan(at: points, chance: 0.1))
+  }
+
+  private static func patch(
+    _ defect: String, _ summary: String, at place: String, _ scenario: String,
+    _ delays: DelayPlan, threads: Int = 4
   ) -> Hunt {
     var hunt = Hunt(
-      defect, summary, at: place, origin: .patch, scenario: scenario,
-      delays: DelayPlan(at: points, chance: 0.1))
-    hunt.round = round
-    hunt.threads = 4
+      defect, summary, at: place, origin: .patch, scenario: scenario, delays: delays)
+    // Some are seen at rest, and some take half a second to be told from a busy machine.
+    hunt.round = .seconds(3)
+    hunt.threads = threads
     return hunt
   }
 }

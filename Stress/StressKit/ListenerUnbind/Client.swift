@@ -40,6 +40,9 @@ struct Client {
     var answer: UInt64 = 0
     let received = fdp_receive(fd, &answer, MemoryLayout<UInt64>.size, 0)
     if received < 0 { return turnedAway(Errno(rawValue: Int32(-received)), door) }
+    // The kernel may tell a reset as the end, whoever listens. If there was an answer it is missing
+    // in the ledger.
+    if received == 0 { return turnedAway(.connectionReset, door) }
     guard received == MemoryLayout<UInt64>.size, answer == id else {
       return hotel.stage.violate(
         "bytes stay on their connection",
