@@ -49,9 +49,10 @@ public final class Stage: Sendable {
 
   /// As `wait`, for something that is not a hang if it does not come.
   public func comes(_ condition: () -> Bool) -> Bool {
-    let end = ContinuousClock.now + parameters.patience
+    var patience = Patience()
     while !condition() {
-      guard ContinuousClock.now < end else { return condition() }
+      patience.look()
+      guard patience.elapsed < parameters.patience else { return condition() }
       usleep(1_000)
     }
     return true

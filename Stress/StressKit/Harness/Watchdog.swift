@@ -18,23 +18,25 @@ public final class Heartbeat: Sendable {
 /// Tells who has done nothing for so long that it hangs. One thread's.
 struct Watchdog {
   private let patience: Duration
+  private var clock = Patience()
   private var watched: [Watched] = []
 
   private struct Watched {
     let heartbeat: Heartbeat
     var count: UInt64
-    var since: ContinuousClock.Instant
+    var since: Duration
   }
 
   init(patience: Duration) { self.patience = patience }
 
-  /// To be called every now and then.
+  /// To be called every few milliseconds.
   ///
   /// - Parameter heartbeats: of those that have to go on; the ones of the last call, and perhaps
   ///   more behind them.
   /// - Returns: the names of those that hang.
   mutating func look(at heartbeats: [Heartbeat]) -> [String] {
-    let now = ContinuousClock.now
+    clock.look()
+    let now = clock.elapsed
     for heartbeat in heartbeats[watched.count...] {
       watched.append(Watched(heartbeat: heartbeat, count: heartbeat.count, since: now))
     }
