@@ -11,7 +11,7 @@ public import FDOwnership
 // |------------|------------------------------------------------------------------------------|
 // | publish    | T = the owners                                                               |
 // | enter      | 1. me in T? else lost                                                        |
-// |            | 2. R += me                                                                   |
+// |            | 2. R += me; was I there before? then covered by the outer scope              |
 // |            | 3. settle: read R, then T, until all others in R are in T or I am not in T   |
 // |            | 4. me in T? then inside, else leave                                          |
 // | take over  | 1. R: none -> me, else busy                                                  |
@@ -39,7 +39,7 @@ public import FDOwnership
 // after the step is too late, since somebody may have entered since: LAST_THEN_STALL. What is left
 // is step 5, to go in again and leave properly. As published, leaving stops at step 3.
 //
-// That cures all eight defects, for one incarnation of a number, and takeovers of descriptors with
+// That cures all the defects, for one incarnation of a number, and takeovers of descriptors with
 // one owner. The explorer proves it, and shows what no order of these steps cures:
 //
 // - Between any two of them the descriptor may be closed and its number used again. Who has passed
@@ -54,6 +54,8 @@ public import FDOwnership
 public enum Admission: Sendable, Equatable {
   /// Inside, until it leaves.
   case inside
+  /// It was inside before: what it does is covered by its outer scope, and it does not leave.
+  case covered
   /// Not inside.
   ///
   /// - Parameter mustClose: whether the orphan deletion falls to the caller all the same: it had
@@ -113,10 +115,28 @@ extension SplitMaskCustody where Word: ~Copyable {
   public borrowing func enter(as me: ThreadMask) -> Admission {
     let owners = threads.loadSequentiallyConsistent()
     guard owners & me.bits != 0 else { return .refused(mustClose: false) }
-    Word.delay(at: .mark, owners)
-    _ = running.fetchOrSequentiallyConsistent(me.bits)
+    if defect == .wakeUnprotected {
+      Word.delay(at: .mark, owners)
+      return .inside
+    }
+    let marks = mark(me, owners)
+    if marks & me.bits != 0 && defect != .nestedEnter { return .covered }
     if defect == .takeoverInGap || settle(me) { return .inside }
     return .refused(mustClose: leave(as: me))
+  }
+
+  /// Sets the caller's mark.
+  ///
+  /// - Returns: the running mask before that.
+  @inlinable
+  borrowing func mark(_ me: ThreadMask, _ owners: UInt64) -> UInt64 {
+    if defect == .nonatomicState, running.loadSequentiallyConsistent() == 0 {
+      Word.delay(at: .mark, owners)
+      running.storeSequentiallyConsistent(me.bits)
+      return 0
+    }
+    Word.delay(at: .mark, owners)
+    return running.fetchOrSequentiallyConsistent(me.bits)
   }
 
   /// Waits until no other mark in the running mask is doubtful.
@@ -172,55 +192,6 @@ extension SplitMaskCustody where Word: ~Copyable {
       return true
     }
     return mustClose.compareExchangeSequentiallyConsistent(expected: 1, desired: 0).exchanged
-  }
-}
-
-// MARK: - Take over and delete
-
-extension SplitMaskCustody where Word: ~Copyable {
-  /// Makes the descriptor the caller's alone, with the caller inside. It has one owner.
-  @inlinable
-  public borrowing func takeOver(as me: ThreadMask) -> Admission {
-    var expected: UInt64 = 0
-    while true {
-      let attempt = running.compareExchangeSequentiallyConsistent(
-        expected: expected, desired: me.bits)
-      if attempt.exchanged { break }
-      guard defect == .casForces else { return .refused(mustClose: false) }
-      expected = attempt.original
-    }
-    Word.delay(at: .takeThreads, me.bits)
-    let owners = threads.loadSequentiallyConsistent()
-    if owners != 0,
-      threads.compareExchangeSequentiallyConsistent(expected: owners, desired: me.bits).exchanged
-    {
-      return .inside
-    }
-    return .refused(mustClose: leave(as: me))
-  }
-
-  /// Condemns the descriptor, by somebody who is inside: whoever leaves last closes it.
-  @inlinable
-  public borrowing func deleteInside() {
-    mustClose.storeSequentiallyConsistent(1)
-    Word.delay(at: .emptyThreads, 0)
-    threads.storeSequentiallyConsistent(0)
-  }
-
-  /// Condemns the descriptor, by somebody who is not inside.
-  ///
-  /// - Returns: whether the orphan deletion falls to the caller.
-  @inlinable
-  public borrowing func delete(as me: ThreadMask) -> Bool {
-    if defect == .storeBufferedDelete {
-      mustClose.storeSequentiallyConsistent(1)
-      Word.delay(at: .emptyThreads, 0)
-      threads.storeReleasing(0)
-      return running.loadSequentiallyConsistent() == 0 && claim()
-    }
-    _ = running.fetchOrSequentiallyConsistent(me.bits)
-    deleteInside()
-    return leave(as: me)
   }
 }
 

@@ -27,4 +27,23 @@ public enum SplitMaskDefect: String, CaseIterable, Sendable {
   /// The two masks are read with relaxed loads while settling. T2 sees that T1, which has taken the
   /// descriptor over, is gone, and still reads a thread mask from before.
   case relaxedPair = "RELAXED_PAIR"
+  /// A deleter closes at once, whoever is inside. T1 runs the handler, T2 deletes, and T1 uses what
+  /// is closed and freed.
+  case ownerGone = "OWNER_GONE"
+  /// A takeover does not mind that nobody owns the descriptor any more. T1 deletes and closes; T2
+  /// takes over what is closed.
+  case closingTaken = "CLOSING_TAKEN"
+  /// The handler is started without a mark in the running mask. T1 is inside, and T2's takeover
+  /// finds nobody.
+  case wakeUnprotected = "WAKE_UNPROTECTED"
+  /// Who is inside enters once more, and so leaves twice. T1 has taken the descriptor over and gets
+  /// an event for it; the inner leave clears the mark of the outer scope; T2 deletes, and closes
+  /// while T1 is inside.
+  case nestedEnter = "NESTED_ENTER"
+  /// Who finds the running mask empty stores its mark there. T1 reads that nobody is inside, T2
+  /// takes over, and T1's store erases T2's mark.
+  case nonatomicState = "NONATOMIC_STATE"
+  /// A deleter waits until nobody is inside. T1 deletes with a lock held that T2, which is inside,
+  /// waits for.
+  case deleteWaits = "DEL_WAITS"
 }

@@ -15,7 +15,7 @@ struct ArenaTests {
     parameters.custody = custody
     let report = try await Storm.run(Arena.self, parameters)
     #expect(report.verdict == .clean, "seed \(parameters.seed): \(report.complaints)")
-    for name in ["takeovers", "closes by deleter", "closes by last leaver"] {
+    for name in ["takeovers", "nested events", "closes by deleter", "closes by last leaver"] {
       #expect(report.counts.contains { $0.name == name && $0.value > 0 }, "\(name)")
     }
   }

@@ -61,7 +61,7 @@ struct HuntCommandTests {
   func list() async throws {
     let list = try await fdstress(["list", "--defects"])
     #expect(list.status == 0)
-    for defect in ["DOUBLE_LAST ", "RELAXED_PAIR ", "STALE_EVENT "] {
+    for defect in ["DOUBLE_LAST ", "RELAXED_PAIR ", "DEL_WAITS ", "STALE_EVENT "] {
       #expect(list.output.contains(defect))
     }
   }

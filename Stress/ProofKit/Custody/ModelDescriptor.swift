@@ -17,6 +17,8 @@ final class ModelDescriptor<Subject: Custody> {
   /// Whether the kernel has handed the number out: its table orders a close(2) before the accept(2)
   /// that returns the number again.
   private let number: ModelWord?
+  /// What has nothing to do with the custody, and guards nothing here.
+  private let lock: ModelMutex?
   private let firstGeneration: Generation
 
   init(_ setup: Setup, _ scenario: CustodyScenario, _ custody: Subject) {
@@ -30,6 +32,7 @@ final class ModelDescriptor<Subject: Custody> {
       scenario.hasData && scenario.roles.filter(\.ends).count == 1
       ? Cell(0, named: "the deleter's data") : nil
     number = scenario.roles.contains(.reuse) ? ModelWord(1, named: "the kernel's table") : nil
+    lock = scenario.roles.contains(.lockDelete) ? ModelMutex(named: "the lock") : nil
     // There has been another incarnation before.
     let before = custody.seal() ?? Generation(rawValue: 0)
     custody.free()
@@ -46,6 +49,7 @@ final class ModelDescriptor<Subject: Custody> {
     let me = scenario.bits[thread]
     switch role {
     case .event: event(firstGeneration, thread, me)
+    case .lockEvent: event(firstGeneration, thread, me) { self.lock?.withLock {} }
     case .staleEvent: event(Generation(rawValue: firstGeneration.rawValue - 1), thread, me)
     case .deleteInside:
       event(firstGeneration, thread, me) {
@@ -58,6 +62,7 @@ final class ModelDescriptor<Subject: Custody> {
       _ = takeOver(thread, me) { self.event(self.firstGeneration, thread, me, isNested: true) }
     case .alias: alias(me)
     case .delete: end(firstGeneration, false, thread, me)
+    case .lockDelete: lock?.withLock { end(firstGeneration, false, thread, me) }
     case .disown: end(firstGeneration, true, thread, me)
     case .reuse: reuse(thread, me)
     case .insert: insert(thread, me)

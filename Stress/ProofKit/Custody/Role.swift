@@ -2,6 +2,8 @@
 public enum Role: String, CaseIterable, Sendable {
   /// A loop has an event for the descriptor.
   case event
+  /// A loop has an event, and its handler takes a lock.
+  case lockEvent = "lock-event"
   /// A loop has an event for the incarnation before it.
   case staleEvent = "stale-event"
   /// A loop has an event, and its handler deletes the descriptor.
@@ -17,6 +19,8 @@ public enum Role: String, CaseIterable, Sendable {
   case alias
   /// Somebody deletes it from outside.
   case delete
+  /// Somebody who holds that lock deletes it from outside.
+  case lockDelete = "lock-delete"
   /// Somebody disowns it.
   case disown
   /// When the kernel hands the number out again, a loop inserts it.
@@ -27,7 +31,7 @@ public enum Role: String, CaseIterable, Sendable {
   /// Whether the thread is one that the kernel tells about the descriptor.
   var hasEvent: Bool {
     switch self {
-    case .event, .staleEvent, .deleteInside, .alias: true
+    case .event, .lockEvent, .staleEvent, .deleteInside, .alias: true
     default: false
     }
   }
@@ -49,7 +53,7 @@ public enum Role: String, CaseIterable, Sendable {
 
   var ends: Bool {
     switch self {
-    case .deleteInside, .delete, .disown: true
+    case .deleteInside, .delete, .lockDelete, .disown: true
     default: false
     }
   }

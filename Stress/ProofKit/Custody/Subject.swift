@@ -18,7 +18,8 @@ extension ProofScenario {
   ///   - subject: what guards it.
   /// - Returns: nil if there are too many threads or none, if roles of a live descriptor are mixed
   ///   with an insert of it, or if the subject has no verb for a role; the split-mask protocol has
-  ///   `event`, `stale-event`, `takeover`, `reuse`, and once `delete` or `delete-inside`.
+  ///   `event`, `lock-event`, `stale-event`, `takeover`, `nest`, `reuse`, and once `delete`,
+  ///   `lock-delete` or `delete-inside`.
   public init?(custody roles: [Role], isShared: Bool, subject: Subject) {
     guard 1...7 ~= roles.count else { return nil }
     switch subject {

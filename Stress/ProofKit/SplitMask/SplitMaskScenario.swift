@@ -19,10 +19,10 @@ public struct SplitMaskScenario: Sendable {
   public init(_ defect: SplitMaskDefect) {
     self.defect = defect
     switch defect {
-    case .doubleLast, .storeBufferedDelete, .staleThreadMaskLeak:
+    case .doubleLast, .storeBufferedDelete, .staleThreadMaskLeak, .ownerGone:
       roles = [.event, .delete]
       isShared = defect == .staleThreadMaskLeak
-    case .takeoverInGap, .casForces, .relaxedPair:
+    case .takeoverInGap, .casForces, .relaxedPair, .wakeUnprotected, .nonatomicState:
       roles = [.event, .takeover]
       isShared = false
     case .spinNoExit:
@@ -30,6 +30,15 @@ public struct SplitMaskScenario: Sendable {
       isShared = true
     case .lastThenStall:
       roles = [.event, .deleteInside]
+      isShared = true
+    case .closingTaken:
+      roles = [.delete, .takeover]
+      isShared = false
+    case .nestedEnter:
+      roles = [.nest, .delete]
+      isShared = false
+    case .deleteWaits:
+      roles = [.lockEvent, .lockDelete]
       isShared = true
     }
     models =

@@ -71,8 +71,10 @@ extension Role {
   /// What the published protocol has a verb for.
   var isOfSplitMask: Bool {
     switch self {
-    case .event, .staleEvent, .deleteInside, .takeover, .delete, .reuse: true
-    case .farTakeover, .nest, .alias, .disown, .insert: false
+    case .event, .lockEvent, .staleEvent, .deleteInside, .takeover, .nest, .delete, .lockDelete,
+      .reuse:
+      true
+    case .farTakeover, .alias, .disown, .insert: false
     }
   }
 }
@@ -81,6 +83,7 @@ extension Admission {
   fileprivate init(_ admission: SplitMask.Admission) {
     switch admission {
     case .inside: self = .inside
+    case .covered: self = .covered
     case .refused(let mustClose): self = .refused(mustClose ? .close : .none)
     }
   }

@@ -38,7 +38,8 @@ final class OneWordCustody: ArenaCustody {
   func enter(as thread: Int) -> Admission {
     switch word.enter(generation, as: Self.bit(thread)) {
     case .entered: .inside
-    case .inside, .lost, .stale: .refused(mustClose: false)
+    case .inside: .covered
+    case .lost, .stale: .refused(mustClose: false)
     }
   }
 

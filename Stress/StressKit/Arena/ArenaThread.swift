@@ -1,4 +1,5 @@
 import FDDelays
+import FDNet
 import Glibc
 import SplitMask
 
@@ -10,11 +11,13 @@ final class ArenaThread: @unchecked Sendable {
   private let operations: Tally
   private let takeovers: Tally
   private let events: Tally
+  private let nestedEvents: Tally
   private let closesByDeleter: Tally
   private let closesByLastLeaver: Tally
   private var present: Incarnation?
   private var pauses = 0
   private var cpuBefore: UInt64 = 0
+  private var before = ContinuousClock.now
 
   init(_ number: Int, _ stage: Stage) {
     self.number = number
@@ -22,6 +25,7 @@ final class ArenaThread: @unchecked Sendable {
     name = "arena-\(number)"
     operations = stage.count("operations")
     events = stage.count("events")
+    nestedEvents = stage.count("nested events")
     takeovers = stage.count("takeovers")
     closesByDeleter = stage.count("closes by deleter")
     closesByLastLeaver = stage.count("closes by last leaver")
@@ -41,10 +45,13 @@ final class ArenaThread: @unchecked Sendable {
     switch choice % 32 {
     case 0..<2:
       guard incarnation.condemn() else { return }
-      Chronicle.note("deletes from outside", incarnation.handle)
-      if incarnation.custody.delete(as: number) {
-        closesByDeleter.add()
-        incarnation.close(by: number)
+      if incarnation.isShared {
+        incarnation.listenerLock.withLock {
+          Chronicle.note("holds the listener's lock", incarnation.handle)
+          delete(incarnation)
+        }
+      } else {
+        delete(incarnation)
       }
     case 2..<18 where !incarnation.isShared && incarnation.likelyOwner != number:
       takeOver(incarnation, choice)
@@ -52,13 +59,24 @@ final class ArenaThread: @unchecked Sendable {
     }
   }
 
+  private func delete(_ incarnation: Incarnation) {
+    Chronicle.note("deletes from outside", incarnation.handle)
+    guard incarnation.custody.delete(as: number) else { return }
+    closesByDeleter.add()
+    incarnation.close(by: number)
+  }
+
   private func haveEvent(_ incarnation: Incarnation, _ choice: UInt64) {
     Chronicle.note("has an event of", incarnation.handle)
     switch incarnation.custody.enter(as: number) {
     case .inside:
       events.add()
-      incarnation.handle(on: number) { work(incarnation, choice) }
+      incarnation.handle(on: number) {
+        if incarnation.isShared && choice >> 20 & 15 == 0 { useListenerLock(incarnation) }
+        work(incarnation, choice)
+      }
       leave(incarnation)
+    case .covered: incarnation.violate("only who is inside is told that it is", number)
     case .refused(let mustClose): if mustClose { closeAsLast(incarnation) }
     }
   }
@@ -68,10 +86,30 @@ final class ArenaThread: @unchecked Sendable {
     switch incarnation.custody.takeOver(as: number) {
     case .inside:
       takeovers.add()
-      incarnation.adopt(by: number) { work(incarnation, choice) }
+      incarnation.adopt(by: number) {
+        if choice >> 20 & 7 == 0 { haveNestedEvent(incarnation) }
+        work(incarnation, choice)
+      }
       leave(incarnation)
+    case .covered: incarnation.violate("only an event is covered", number)
     case .refused(let mustClose): if mustClose { closeAsLast(incarnation) }
     }
+  }
+
+  /// The thread has taken the incarnation over and is still inside.
+  private func haveNestedEvent(_ incarnation: Incarnation) {
+    Chronicle.note("has an event of what it is inside of", incarnation.handle)
+    switch incarnation.custody.enter(as: number) {
+    case .covered: nestedEvents.add()
+    case .inside: leave(incarnation)
+    case .refused(let mustClose): if mustClose { closeAsLast(incarnation) }
+    }
+  }
+
+  /// The thread is inside. It may wait for one who deletes, who must not wait for it.
+  private func useListenerLock(_ incarnation: Incarnation) {
+    Chronicle.note("wants the listener's lock", incarnation.handle)
+    while incarnation.listenerLock.withLockIfAvailable({}) == nil { pause() }
   }
 
   private func leave(_ incarnation: Incarnation) {
@@ -107,7 +145,7 @@ final class ArenaThread: @unchecked Sendable {
   private static let pausesPerYield = 64
   private static let pausesPerLook = 256
   /// Nobody waits longer than for a system call of another thread. A thread that is kept from its
-  /// work by a busy machine has not spent it.
+  /// work by a busy machine has not spent it; but half the run's patience is the end of it.
   private static let longestWait: UInt64 = 500_000_000
 
   /// The thread waits for others, not for the first time perhaps. It does not return if it would
@@ -118,8 +156,12 @@ final class ArenaThread: @unchecked Sendable {
     if pauses % Self.pausesPerYield == 0 { sched_yield() }
     guard pauses % Self.pausesPerLook == 1 else { return }
     let now = Self.cpuTime
-    if pauses == 1 { cpuBefore = now }
-    guard now - cpuBefore > Self.longestWait, let present else { return }
+    if pauses == 1 { (cpuBefore, before) = (now, .now) }
+    guard
+      now - cpuBefore > Self.longestWait
+        || ContinuousClock.now - before > stage.parameters.patience / 2,
+      let present
+    else { return }
     present.violate("nobody waits for ever", number)
     stage.strandThread(name)
   }

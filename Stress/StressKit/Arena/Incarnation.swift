@@ -1,5 +1,6 @@
 import CShims
 import FDDelays
+import FDNet
 import FDOwnership
 import FDPoller
 import Glibc
@@ -30,6 +31,9 @@ final class Incarnation: @unchecked Sendable {
   private let closes = Atomic<Int>(0)
   private let deletion = Atomic<Bool>(false)
   private let hint: Atomic<Int>
+
+  /// Held by whoever deletes a shared incarnation from outside, and wanted by some of its handlers.
+  let listenerLock = PlatformLock()
 
   /// Under the lock of the slot.
   var visitors = 0

@@ -11,7 +11,7 @@ extension HuntCatalogue {
       defect.rawValue, summary, at: "\(point.name): \(point.place); \(place)",
       origin: .custody(.splitMask(defect)), scenario: TakeoverClose.name,
       // Who sleeps lets the others run; a spin is too short for them on few processors.
-      delays: DelayPlan(at: points(defect).union([point]), chance: 0.1, kinds: [.sleep]))
+      delays: DelayPlan(at: points(defect, point), chance: 0.1, kinds: [.sleep]))
     hunt.threads = 6
     if defect == .storeBufferedDelete {
       // A store leaves its buffer before a thread can sleep: all that helps is to vary the beat.
@@ -69,15 +69,49 @@ extension HuntCatalogue {
         "the thread mask is read before the running mask, and a takeover comes in between",
         .settleThreads, "settle reads both relaxed"
       )
+    case .ownerGone:
+      (
+        "a deleter closes at once, whoever is inside and uses what is closed", .emptyThreads,
+        "delete claims without a look at the other marks in the running mask"
+      )
+    case .closingTaken:
+      (
+        "a takeover succeeds on what is deleted, and closed perhaps", .takeThreads,
+        "takeOver does not mind that the thread mask is empty"
+      )
+    case .wakeUnprotected:
+      (
+        "the handler runs without a running mark, and a takeover finds nobody inside", .mark,
+        "enter starts the handler without one"
+      )
+    case .nestedEnter:
+      (
+        "an event enters where its thread is inside by a takeover, and leaves for both", .mark,
+        "enter does not see that the mark is there already"
+      )
+    case .nonatomicState:
+      (
+        "a thread finds nobody inside, and its store erases the mark of a takeover in between",
+        .mark, "enter reads the running mask and stores to it in two steps"
+      )
+    case .deleteWaits:
+      (
+        "a deleter waits for somebody inside who waits for a lock of the deleter", .emptyThreads,
+        "delete waits until there is no other mark in the running mask"
+      )
     }
   }
 
-  /// What else makes it likely.
-  private static func points(_ defect: SplitMaskDefect) -> Set<DelayPoint> {
+  /// Where a delay makes it likely: at the point itself, as a rule.
+  private static func points(_ defect: SplitMaskDefect, _ point: DelayPoint) -> Set<DelayPoint> {
     switch defect {
-    case .storeBufferedDelete: [.mark]
-    case .lastThenStall: [.emptyThreads]
-    default: []
+    case .storeBufferedDelete: [point, .mark]
+    case .lastThenStall: [point, .emptyThreads]
+    case .nestedEnter: [point, .afterUnmark]
+    // Who tarries takes over after the close. A delete at the point itself shows later: the taker
+    // tries to leave for ever.
+    case .closingTaken: [.mark]
+    default: [point]
     }
   }
 }
