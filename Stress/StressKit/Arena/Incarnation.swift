@@ -97,12 +97,14 @@ final class Incarnation: @unchecked Sendable {
 
   private func visit(_ thread: Int, _ body: () -> Void) {
     let others = inside.wrappingAdd(1, ordering: .relaxed).oldValue
-    if isClosed { violate("no handler runs after the close", thread) }
+    let isTooLate = isClosed
+    if isTooLate { violate("no handler runs after the close", thread) }
     if !isShared {
       if others != 0 { violate("one handler at a time", thread) }
       visits += 1
     }
-    useDescriptor(thread)
+    // After the close the number may be that of something outside the arena.
+    if !isTooLate { useDescriptor(thread) }
     body()
     inside.wrappingSubtract(1, ordering: .relaxed)
   }
