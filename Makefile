@@ -137,7 +137,7 @@ for io in epoll io_uring; do
   .build-delays/release/fdstress run --seconds $(STRESS_SECONDS) --io $$io --delay-at all
 done
 code=0
-.build-delays/release/fdstress hunt --all || code=$$?
+.build-delays/release/fdstress hunt --all --seeds 10 || code=$$?
 ((code == 1))
 endef
 

@@ -6,7 +6,7 @@
 /// Each is named after the step that is about to be taken, or, with *after*, after the one that has
 /// been taken.
 public enum DelayPoint: UInt8, CaseIterable, Sendable {
-  // The ownership word. The value is the word as it was seen last.
+  // The ownership word. The value is the word, as it was seen last or as this thread makes it.
 
   /// A free slot was seen; it is about to be sealed.
   case seal
@@ -16,7 +16,7 @@ public enum DelayPoint: UInt8, CaseIterable, Sendable {
   case enter
   /// Inside; the handler is about to run.
   case afterEnter
-  /// The handler has run; the bit is about to be cleared.
+  /// The handler has run; the bit is about to be cleared. The value is this thread.
   case leave
   /// This thread has left, was the last one, and the descriptor must close.
   case afterLeave
@@ -89,7 +89,7 @@ public enum DelayPoint: UInt8, CaseIterable, Sendable {
   /// Gone by itself; about to be taken out of the list.
   case unlink
 
-  // The split-mask protocol. The value is the mask that was seen last.
+  // The split-mask protocol. The value is a mask: who is seen, or who acts.
 
   /// The thread mask has this thread; its mark is about to be set in the running mask.
   case mark

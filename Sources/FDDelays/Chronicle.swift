@@ -38,11 +38,11 @@ public enum Chronicle {
   ///   - what: in a few words.
   ///   - handle: the raw value of the handle of the descriptor concerned; all bits set if none is.
   public static func note(_ what: StaticString, _ handle: UInt64) {
-    NoteRing.mine?.add(NoteCode(what), handle)
+    NoteRing.mine.add(NoteCode(what), handle)
   }
 
   static func note(_ point: DelayPoint, _ value: UInt64) {
-    NoteRing.mine?.add(NoteCode(point), value)
+    NoteRing.mine.add(NoteCode(point), value)
   }
 
   /// What every thread has noted last; what is noted meanwhile may be missing or torn.
@@ -98,8 +98,8 @@ final class NoteRing: @unchecked Sendable {
     }
   }
 
-  /// The calling thread's; nil while the thread ends.
-  static var mine: NoteRing? {
+  /// The calling thread's.
+  static var mine: NoteRing {
     if let known = pthread_getspecific(key) {
       return Unmanaged<NoteRing>.fromOpaque(known).takeUnretainedValue()
     }
@@ -196,6 +196,7 @@ struct NoteCode {
   init(_ point: DelayPoint) { rawValue = UInt64(point.rawValue) }
 
   init(_ text: StaticString) {
+    precondition(text.utf8CodeUnitCount > 0, "a note says something")
     let address = UInt64(UInt(bitPattern: text.utf8Start))
     rawValue = UInt64(text.utf8CodeUnitCount) << Self.lengthShift | address
   }

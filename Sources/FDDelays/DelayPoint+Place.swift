@@ -18,10 +18,12 @@ extension DelayPoint {
   /// What the value at the point is.
   public var kind: Kind {
     switch self {
-    case .seal, .publish, .enter, .afterEnter, .leave, .afterLeave, .takeOver, .afterTakeOver,
-      .delete, .afterDelete, .claim, .afterClaim, .free:
+    case .seal, .publish, .enter, .afterEnter, .afterLeave, .takeOver, .afterTakeOver, .delete,
+      .afterDelete, .claim, .afterClaim, .free:
       .word
-    case .park, .takeTicket, .spendTicket, .giveBackTicket: .ticket
+    case .leave: .mask
+    case .park, .takeTicket, .giveBackTicket: .ticket
+    case .spendTicket: .nothing
     case .post, .wake, .sleep, .afterSleep, .takeMail, .own: .nothing
     case .event, .discharge, .close, .afterClose, .settle: .handle
     case .link, .afterLink, .takeIdle, .delist, .afterDelist, .purge, .unlink: .handle

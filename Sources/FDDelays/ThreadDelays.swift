@@ -58,7 +58,7 @@ public final class ThreadDelays {
     if number != plan {
       plan = number
       random = SplitMix(
-        seed: Present.seed.load(ordering: .relaxed), name: NoteRing.mine?.threadName ?? "")
+        seed: Present.seed.load(ordering: .relaxed), name: NoteRing.mine.threadName)
     }
     guard random.next() < Present.threshold.load(ordering: .relaxed) else { return }
     let kinds = Present.kinds.load(ordering: .relaxed)

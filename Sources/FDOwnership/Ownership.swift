@@ -169,7 +169,7 @@ extension Ownership where Word: ~Copyable {
       let attempt = word.weakCompareExchangeAcquiring(
         expected: found, desired: found | me.runningField)
       if attempt.exchanged {
-        Word.delay(at: .afterEnter, found)
+        Word.delay(at: .afterEnter, found | me.runningField)
         return .entered
       }
       found = attempt.original
@@ -183,7 +183,7 @@ extension Ownership where Word: ~Copyable {
   @inlinable @inline(__always)
   public borrowing func leave(as me: ThreadBit) -> Duty {
     assert(state.running.contains(me.mask), "only a thread that is inside can leave")
-    Word.delay(at: .leave, me.runningField)
+    Word.delay(at: .leave, me.threadField)
     // A subtraction clears the bit, which is set, in one instruction that returns the result; an
     // `and` would be a loop on x86-64. Release: E2, E3.
     let left = word.subtractReleasing(me.runningField)

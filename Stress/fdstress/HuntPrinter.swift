@@ -19,6 +19,7 @@ struct TextHuntPrinter: HuntPrinter {
       : StressParameters.delaysAreBuiltIn
         ? "without delays" : "without delays, which this build does not have"
     print("  \(hunt.scenario), seed \(seed), \(hunt.threads) threads, \(delays)")
+    if hunt.origin == .patch { print("  it is a patch of Stress/defects, and in no other build") }
     if let doubt = hunt.doubt { print("  it may not show: \(doubt)") }
     fflush(nil)
   }
@@ -44,13 +45,28 @@ struct TextHuntPrinter: HuntPrinter {
   func sum(_ outcomes: [Hunt.Outcome], seed: UInt64) {
     if outcomes.count > 1 {
       print("")
-      printTable(
-        [["defect", "seconds", "the step"]]
-          + outcomes.map {
-            [$0.hunt.defect, $0.timeToDetection.map(milliseconds) ?? "-", $0.hunt.place]
-          })
+      printTable([["defect", "found", "median s", "longest s", "the step"]] + rows(outcomes))
     }
     print("seed \(seed)")
+  }
+
+  /// One for each defect. Whoever was not found counts as found last.
+  private func rows(_ outcomes: [Hunt.Outcome]) -> [[String]] {
+    var names: [String] = []
+    for outcome in outcomes where !names.contains(outcome.hunt.defect) {
+      names.append(outcome.hunt.defect)
+    }
+    return names.map { name in
+      let mine = outcomes.filter { $0.hunt.defect == name }
+      let times = mine.compactMap(\.timeToDetection).sorted()
+      let middle = (mine.count - 1) / 2
+      return [
+        name, "\(times.count) of \(mine.count)",
+        middle < times.count ? milliseconds(times[middle]) : "-",
+        times.count == mine.count ? times.last.map(milliseconds) ?? "-" : "-",
+        mine.first?.hunt.place ?? "",
+      ]
+    }
   }
 
   /// With three digits behind the point.

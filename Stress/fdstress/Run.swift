@@ -39,6 +39,11 @@ struct Run: ParsableCommand {
       do {
         report = try StressRun.run(scenario, parameters, progress: printer.progress)
       } catch {
+        // What was found before must not be lost.
+        if verdict != .clean {
+          printer.sum(reports, seed: seed)
+          throw verdict
+        }
         throw ValidationError("\(scenario.name): \(error)")
       }
       printer.end(report)

@@ -1,3 +1,4 @@
+import FDDelays
 import FDPoller
 import FoundationEssentials
 import Glibc
@@ -77,9 +78,13 @@ struct JSONRunPrinter: RunPrinter {
   private struct Line: Encodable {
     let scenario: String
     let seed: UInt64
+    let threads: Int
+    let groups: Int?
+    let io: String
+    let delaysAt: [String]
     let verdict: String
     let complaints: [String]
-    let threads: [String]
+    let lastSteps: [String]
     let secondsToDetection: Double?
     let seconds: Double
     let counts: [String: Int]
@@ -92,8 +97,11 @@ struct JSONRunPrinter: RunPrinter {
   func end(_ report: StressReport) {
     printJSON(
       Line(
-        scenario: report.scenario, seed: report.seed, verdict: report.verdict.rawValue,
-        complaints: report.complaints, threads: report.threads,
+        scenario: report.scenario, seed: report.seed, threads: report.parameters.threads,
+        groups: report.parameters.groups, io: report.parameters.io.rawValue,
+        delaysAt: (report.parameters.delays?.points ?? []).map(\.name).sorted(),
+        verdict: report.verdict.rawValue,
+        complaints: report.complaints, lastSteps: report.threads,
         secondsToDetection: report.timeToDetection.map { $0 / .seconds(1) },
         seconds: report.duration / .seconds(1),
         counts: Dictionary(

@@ -17,7 +17,7 @@ final class ArenaThread: @unchecked Sendable {
   private var present: Incarnation?
   private var pauses = 0
   private var cpuBefore: UInt64 = 0
-  private var before = ContinuousClock.now
+  private var wait = Patience()
 
   init(_ number: Int, _ stage: Stage) {
     self.number = number
@@ -156,10 +156,10 @@ final class ArenaThread: @unchecked Sendable {
     if pauses % Self.pausesPerYield == 0 { sched_yield() }
     guard pauses % Self.pausesPerLook == 1 else { return }
     let now = Self.cpuTime
-    if pauses == 1 { (cpuBefore, before) = (now, .now) }
+    if pauses == 1 { (cpuBefore, wait) = (now, Patience()) }
+    wait.look()
     guard
-      now - cpuBefore > Self.longestWait
-        || ContinuousClock.now - before > stage.parameters.patience / 2,
+      now - cpuBefore > Self.longestWait || wait.elapsed > stage.parameters.patience / 2,
       let present
     else { return }
     present.violate("nobody waits for ever", number)

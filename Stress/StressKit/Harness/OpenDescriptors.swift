@@ -1,20 +1,26 @@
 import Glibc
 
-/// The descriptors that this process has open, as /proc/self/fd tells.
-enum OpenDescriptors {
-  /// The numbers and what they lead to, without the one that reads them.
-  static func now() -> [Int32: String] {
-    var found: [Int32: String] = [:]
-    guard let folder = opendir("/proc/self/fd") else { return found }
+/// The descriptors that this process has open at one moment, as /proc/self/fd tells.
+struct OpenDescriptors {
+  /// The numbers and what they lead to, without the one that reads them; nil if they cannot be read.
+  private let targets: [Int32: String]?
+
+  /// As they are now.
+  init() {
+    guard let folder = opendir("/proc/self/fd") else {
+      targets = nil
+      return
+    }
     defer { closedir(folder) }
+    var found: [Int32: String] = [:]
     while let entry = readdir(folder) {
       let name = withUnsafeBytes(of: entry.pointee.d_name) {
         String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
       }
       guard let fd = Int32(name), fd != dirfd(folder) else { continue }
-      found[fd] = target(of: "/proc/self/fd/\(fd)")
+      found[fd] = Self.target(of: "/proc/self/fd/\(fd)")
     }
-    return found
+    targets = found
   }
 
   private static func target(of link: String) -> String {
@@ -27,8 +33,13 @@ enum OpenDescriptors {
     }
   }
 
-  /// What is open now and was not before, in words.
-  static func leaks(since before: [Int32: String]) -> [String] {
-    now().filter { before[$0.key] != $0.value }.map { "fd \($0): \($1)" }.sorted()
+  /// What is open now and was not then, and the other way round, in words.
+  var changes: [String] {
+    guard let targets, let present = OpenDescriptors().targets else {
+      return ["/proc/self/fd cannot be read"]
+    }
+    let left = present.filter { targets[$0.key] != $0.value }
+    let lost = targets.filter { present[$0.key] == nil }
+    return (left.map { "fd \($0): \($1)" } + lost.map { "fd \($0): \($1) was closed" }).sorted()
   }
 }

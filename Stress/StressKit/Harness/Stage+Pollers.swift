@@ -38,7 +38,7 @@ extension Stage {
   /// - Parameter poller: running.
   public func stop(_ poller: Poller) {
     do {
-      try poller.stop(deadline: parameters.patience)
+      try poller.stop(deadline: parameters.patience * 3)
     } catch {
       hang(["\(error)"])
     }

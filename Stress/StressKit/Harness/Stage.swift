@@ -90,6 +90,17 @@ public final class Stage: Sendable {
   public func startThread(
     _ name: String, _ step: @escaping @Sendable (inout SplitMix) -> Void
   ) {
+    startThread(name) { random, _ in step(&random) }
+  }
+
+  /// As `startThread(_:_:)`, with a step that may take long.
+  ///
+  /// - Parameters:
+  ///   - name: at most 15 bytes.
+  ///   - step: as there; it beats the heart that it is given while it goes on.
+  public func startThread(
+    _ name: String, _ step: @escaping @Sendable (inout SplitMix, Heartbeat) -> Void
+  ) {
     let thread = StressThread(heartbeat(name), self, random(for: name), step)
     guard thread.start() else { return violate("threads are to be had", name) }
     lock.withLock { threads.append(thread) }
@@ -143,8 +154,6 @@ public final class Stage: Sendable {
   }
 
   var present: [Poller] { lock.withLock { pollers } }
-
-  func dismissAll() { lock.withLock { pollers = [] } }
 
   // MARK: Ledgers
 

@@ -12,8 +12,10 @@ public struct StressReport: Sendable {
 
   /// The name of the scenario.
   public let scenario: String
+  /// What the run was told.
+  public let parameters: StressParameters
   /// The seed, whether it was given or drawn.
-  public let seed: UInt64
+  public var seed: UInt64 { parameters.seed }
   /// The outcome.
   public let verdict: Verdict
   /// What is wrong, one ledger a line; empty if the run is clean.

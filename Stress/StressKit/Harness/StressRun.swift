@@ -29,7 +29,9 @@ public enum StressRun {
     guard let body = parameters.custody == .oneWord ? scenario : scenario.ofSplitMask else {
       throw StressError.unsuitable("the split-mask protocol has no \(scenario.name)")
     }
-    let before = parameters.countsDescriptors ? OpenDescriptors.now() : nil
+    let before =
+      parameters.countsDescriptors
+      ? Belongings(connections: Connection.liveCount, descriptors: OpenDescriptors()) : nil
     let stage = Stage(parameters)
     if let delays = parameters.delays {
       guard StressParameters.delaysAreBuiltIn || delays.points == [.own] else {
@@ -37,15 +39,25 @@ public enum StressRun {
       }
       delays.begin()
     }
-    defer { DelayPlan.end() }
+    defer {
+      DelayPlan.end()
+      // Threads that hang still use it, and a poller that runs cannot be dropped.
+      if !stage.hanging.isEmpty { _ = Unmanaged.passRetained(stage) }
+    }
     let start = ContinuousClock.now
     let duration = try perform(body, stage, since: start, progress)
     // As long as something could be waited for in vain the rest says nothing.
     if stage.hanging.isEmpty && stage.violations.count == 0 {
       stage.auditLedgers()
-      if let before { auditProcess(stage, descriptorsBefore: before) }
+      if let before { auditProcess(stage, before) }
     }
     return report(scenario.name, stage, start, duration)
+  }
+
+  /// What a process has, and must have again after a run.
+  private struct Belongings {
+    let connections: Int
+    let descriptors: OpenDescriptors
   }
 
   /// The part of the run that needs the scenario, which is gone when this returns.
@@ -98,26 +110,23 @@ public enum StressRun {
 
   private static func stopPollers(_ stage: Stage) {
     for poller in stage.present {
-      do {
-        try poller.stop(deadline: stage.parameters.patience)
-        stage.audit(poller)
-      } catch {
-        stage.hang(["\(error)"])
-      }
+      stage.stop(poller)
+      guard stage.hanging.isEmpty else { return }
+      stage.dismiss(poller)
     }
-    stage.dismissAll()
   }
 
-  private static func auditProcess(_ stage: Stage, descriptorsBefore: [Int32: String]) {
-    if !stage.comes({ Connection.liveCount == 0 }) {
-      stage.violate("every connection object is released", "\(Connection.liveCount) are left")
+  private static func auditProcess(_ stage: Stage, _ before: Belongings) {
+    let connections = { Connection.liveCount - before.connections }
+    if !stage.comes({ connections() == 0 }) {
+      stage.violate("every connection object is released", "\(connections()) more than before")
     }
-    var leaks: [String] = []
+    var changes: [String] = []
     _ = stage.comes {
-      leaks = OpenDescriptors.leaks(since: descriptorsBefore)
-      return leaks.isEmpty
+      changes = before.descriptors.changes
+      return changes.isEmpty
     }
-    for leak in leaks { stage.violate("every descriptor is closed", leak) }
+    for change in changes { stage.violate("the same descriptors are open as before", change) }
   }
 
   private static func report(
@@ -126,12 +135,13 @@ public enum StressRun {
     let first = stage.violations.first
     let hanging = stage.hanging
     let verdict: StressReport.Verdict =
-      first != nil ? .violated : hanging.isEmpty ? .clean : .noProgress
+      stage.violations.count > 0 ? .violated : hanging.isEmpty ? .clean : .noProgress
     return StressReport(
-      scenario: name, seed: stage.parameters.seed, verdict: verdict,
+      scenario: name, parameters: stage.parameters, verdict: verdict,
       complaints: stage.violations.complaints + hanging,
-      threads: first?.threads ?? (hanging.isEmpty ? [] : ThreadHistory.lines()),
-      timeToDetection: first.map { $0.moment - start } ?? (hanging.isEmpty ? nil : duration),
+      threads: first?.threads
+        ?? (verdict == .clean ? [] : ThreadHistory.lines(since: stage.violations.begin)),
+      timeToDetection: first.map { $0.moment - start } ?? (verdict == .clean ? nil : duration),
       duration: duration, counts: stage.countsSoFar)
   }
 }

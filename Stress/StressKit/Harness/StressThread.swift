@@ -8,12 +8,12 @@ final class StressThread: @unchecked Sendable {
   private let heartbeat: Heartbeat
   private let stage: Stage
   private var random: SplitMix
-  private let step: @Sendable (inout SplitMix) -> Void
+  private let step: @Sendable (inout SplitMix, Heartbeat) -> Void
   private let ended = Atomic<Bool>(false)
 
   init(
     _ heartbeat: Heartbeat, _ stage: Stage, _ random: SplitMix,
-    _ step: @escaping @Sendable (inout SplitMix) -> Void
+    _ step: @escaping @Sendable (inout SplitMix, Heartbeat) -> Void
   ) {
     self.heartbeat = heartbeat
     self.stage = stage
@@ -44,7 +44,7 @@ final class StressThread: @unchecked Sendable {
   private func run() {
     while stage.isStormy {
       heartbeat.beat()
-      step(&random)
+      step(&random, heartbeat)
     }
     ended.store(true, ordering: .releasing)
   }

@@ -6,14 +6,15 @@ import FDPoller
 /// What every thread did last, in words.
 enum ThreadHistory {
   private static let notesPerThread = 8
-  private static let longestAgo: UInt64 = 1_000_000_000
 
-  /// One line for each thread that did something lately, and one for each thing.
-  static func lines() -> [String] {
+  /// One line for each thread that did something, and one for each thing.
+  ///
+  /// - Parameter begin: what was done before does not count, in nanoseconds on CLOCK_MONOTONIC.
+  static func lines(since begin: UInt64) -> [String] {
     let now = EventLoop.clock()
     var lines: [String] = []
     for page in Chronicle.pages {
-      let recent = page.notes.suffix(notesPerThread).filter { $0.time + longestAgo > now }
+      let recent = page.notes.suffix(notesPerThread).filter { $0.time >= begin }
       guard !recent.isEmpty else { continue }
       lines.append("\(page.thread):")
       for note in recent {
@@ -42,7 +43,7 @@ extension DelayPoint {
   /// What is known there, in words.
   fileprivate func meaning(of value: UInt64) -> String {
     switch kind {
-    case .word: "; the word was \(OwnershipState(rawValue: value))"
+    case .word: "; the word: \(OwnershipState(rawValue: value))"
     case .handle: "; \(FDHandle(rawValue: value))"
     case .ticket: "; generation \(value >> (64 - Generation.bits))"
     case .mask: "; threads \(ThreadMask(rawValue: UInt16(truncatingIfNeeded: value)).indices)"

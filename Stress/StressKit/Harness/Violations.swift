@@ -1,10 +1,13 @@
 import FDNet
+import FDPoller
 import Synchronization
 
 /// What the ledgers of one run complain about. Callable from any thread.
 final class Violations: Sendable {
   private static let kept = 10
 
+  /// When the run began, in nanoseconds on CLOCK_MONOTONIC.
+  let begin = EventLoop.clock()
   private let lock = PlatformLock()
   private nonisolated(unsafe) var texts: [String] = []
   private nonisolated(unsafe) var firstMoment: ContinuousClock.Instant?
@@ -17,7 +20,7 @@ final class Violations: Sendable {
   func add(_ ledger: String, _ details: @autoclosure () -> String) {
     let number = total.wrappingAdd(1, ordering: .acquiringAndReleasing).oldValue
     // First of all, before the others have gone on.
-    let threads = number == 0 ? ThreadHistory.lines() : nil
+    let threads = number == 0 ? ThreadHistory.lines(since: begin) : nil
     guard number < Self.kept else { return }
     let text = "\(ledger): \(details())"
     lock.withLock {

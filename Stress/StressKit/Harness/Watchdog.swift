@@ -1,6 +1,6 @@
 import Synchronization
 
-/// How often somebody has done something. One writer, any reader.
+/// How often somebody has done something. Callable from any thread.
 public final class Heartbeat: Sendable {
   /// Whose it is.
   public let name: String

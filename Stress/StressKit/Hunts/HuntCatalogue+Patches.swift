@@ -12,7 +12,7 @@ extension HuntCatalogue {
       "triangle", [.event, .takeOver, .settle]),
     patch(
       "P_SURVIVES", "what a kernel poller knows of a number outlives the number's close",
-      at: "EventLoop, what is armed for a number, when another incarnation is inserted",
+      at: "EpollBackend.setInterest and forget, and those of UringBackend: what is armed for whom",
       "reuse-number", [.discharge, .close, .afterClose, .event]),
     patch(
       "STALE_EVENT", "an event of an incarnation that is gone reaches the next one of its number",
@@ -32,8 +32,8 @@ extension HuntCatalogue {
       DelayPlan(at: [.purge], chance: 0.5, sleepMicroseconds: 1_000, kinds: [.sleep]), threads: 8),
     patch(
       "REINSERT_PURGED", "a connection that was purged is listed again by an old flag",
-      at: "ConnectionPool.checkIn, parked, before it is listed", "proxy-chain",
-      DelayPlan(at: [.purge], chance: 1, sleepMicroseconds: 2_000, kinds: [.sleep])),
+      at: "PooledCompanion.ready, an event of a parked connection that is in no list",
+      "proxy-chain", DelayPlan(at: [.purge], chance: 1, sleepMicroseconds: 2_000, kinds: [.sleep])),
     patch(
       "TOUCH_AFTER_PUBLISH", "a connection is used after it was put into the idle list",
       at: "ConnectionPool.checkIn, listed: anybody's", "proxy-chain",

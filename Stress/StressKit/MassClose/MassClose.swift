@@ -45,10 +45,10 @@ public final class MassClose: StressScenario, Sendable {
   /// Starts the loops, and the thread that makes and ends the connections.
   public func begin() throws {
     try poller.start()
-    stage.startThread("herald") { [unowned self] random in round(&random) }
+    stage.startThread("herald") { [unowned self] random, heartbeat in round(&random, heartbeat) }
   }
 
-  private func round(_ random: inout SplitMix) {
+  private func round(_ random: inout SplitMix, _ heartbeat: Heartbeat) {
     // Each round has addresses of its own, so that no port has to wait (tcp(7), TIME_WAIT).
     let address = SocketAddress(ipv4: (127, 0, 0, UInt8(1 + rounds.count % 250)), port: 0)
     let listener: Listener
@@ -62,19 +62,27 @@ public final class MassClose: StressScenario, Sendable {
     }
     crowd.assemble(loops: poller.loops.count)
     let before = connections.count
-    let peers = connect(to: listener.address)
+    let peers = connect(to: listener.address, heartbeat)
     let made = connections.count - before
     stage.wait(
-      for: "of \(made) peers only \(crowd.heard) are heard", until: { crowd.heard == made })
+      for: "of \(made) peers only \(crowd.heard) are heard",
+      until: {
+        heartbeat.beat()
+        return crowd.heard == made
+      })
     endAll(peers, &random)
     stage.wait(
-      for: "\(crowd.accepted.live) of \(made) are not gone", until: { crowd.accepted.live == 0 })
+      for: "\(crowd.accepted.live) of \(made) are not gone",
+      until: {
+        heartbeat.beat()
+        return crowd.accepted.live == 0
+      })
     listener.close()
     rounds.add()
   }
 
   /// Makes as many connections as there may be, or as the storm has time for.
-  private func connect(to address: SocketAddress) -> [FarAway] {
+  private func connect(to address: SocketAddress, _ heartbeat: Heartbeat) -> [FarAway] {
     let peers = (0..<4).map { _ in FarAway() }
     for number in 0..<size where stage.isStormy {
       guard peers[number % peers.count].connect(to: address, identity: UInt64(number)) else {
@@ -82,6 +90,7 @@ public final class MassClose: StressScenario, Sendable {
         break
       }
       connections.add()
+      heartbeat.beat()
     }
     for peer in peers where !peer.send() {
       stage.violate("descriptors can be sent away", "\(size) in all")

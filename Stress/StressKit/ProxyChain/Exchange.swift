@@ -43,7 +43,7 @@ final class Exchange {
       }
     }
     // Who has to wait for longer than that hangs.
-    let deadline = chain.stage.parameters.patience
+    let deadline = chain.stage.parameters.patience * 3
     if isNew {
       chain.pool.open(address, on: loop, deadline: deadline, proceed)
     } else {

@@ -64,8 +64,12 @@ public final class ShutdownMidway: StressScenario, Sendable {
   /// Ends the last round.
   public func calm() { stop() }
 
-  /// Each round has been looked at when it ended.
-  public func audit() {}
+  /// Each round has been looked at when it ended; there was something to stop in them.
+  public func audit() {
+    if ledgers.operations.count > 10 && ledgers.conversations.incoming.count == 0 {
+      stage.violate("connections are made before a stop", "none was in all rounds")
+    }
+  }
 
   /// Nothing is left but what `calm` has ended.
   public func end() { stop() }

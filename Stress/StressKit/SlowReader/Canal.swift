@@ -34,7 +34,7 @@ final class Canal: @unchecked Sendable {
     bytesRead = stage.count("bytes read")
     randoms = LoopRandoms(stage, of: poller)
     heartbeat = stage.heartbeat("writes and reads")
-    let patience = stage.parameters.patience
+    let patience = stage.parameters.patience * 3
     settings = [(1, 0), (4 << 10, 1 << 10), (16 << 10, 15 << 10), (64 << 10, 8 << 10)].map {
       ConnectionSettings(highWatermark: $0, lowWatermark: $1, drainDeadline: patience)
     }
@@ -65,7 +65,7 @@ final class Canal: @unchecked Sendable {
     let choice = randoms.next(on: loop)
     sessions.open()
     _ = Connector.connect(
-      to: listeners[Int(choice % 2)].address, on: loop, deadline: stage.parameters.patience,
+      to: listeners[Int(choice % 2)].address, on: loop, deadline: stage.parameters.patience * 3,
       settings: settings[Int(choice >> 8 % 4)]
     ) { [self] result in
       switch result {

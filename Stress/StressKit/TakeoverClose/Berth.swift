@@ -19,7 +19,8 @@ final class Berth: Sendable {
 
   /// The handle of the near end, perhaps of one that is gone.
   var handle: FDHandle { FDHandle(rawValue: near.load(ordering: .acquiring)) }
-  /// The number of the connection, perhaps of one that is gone. Exact for whoever has taken the far end.
+  /// The number of the connection, perhaps of one that is gone. Exact for whoever has taken the far
+  /// end.
   var id: UInt64 { connection.load(ordering: .acquiring) }
   /// Whether several loops own the near end.
   var isShared: Bool { shared.load(ordering: .acquiring) }

@@ -6,8 +6,8 @@ import SystemPackage
 
 /// The near end of a connection: a handler that checks what it is promised.
 ///
-/// Its messages are eight bytes: the number of the connection, so that a byte that reaches another connection shows.
-/// With the top bit it is a question; with the next one, the answer.
+/// Its messages are eight bytes: the number of the connection, so that a byte that reaches another
+/// connection shows. With the top bit it is a question; with the next one, the answer.
 final class Line: DescriptorHandler, @unchecked Sendable {
   static let question: UInt64 = 1 << 63
   static let answer: UInt64 = 1 << 62

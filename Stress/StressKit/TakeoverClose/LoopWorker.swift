@@ -5,7 +5,8 @@ import FDPoller
 import Glibc
 import Synchronization
 
-/// What one loop does to the connections, its own and those of others. On the loop, save where it says otherwise.
+/// What one loop does to the connections, its own and those of others. On the loop, save where it
+/// says otherwise.
 final class LoopWorker: @unchecked Sendable {
   let loop: EventLoop
   let heartbeat: Heartbeat
@@ -114,7 +115,8 @@ extension LoopWorker {
       taken = line
     }
     guard result == .taken, let taken else { return }
-    // Somebody may have deleted it meanwhile; then this loop has closed it right after the takeover.
+    // Somebody may have deleted it meanwhile; then this loop has closed it right after the
+    // takeover.
     guard !taken.isRetired else { return }
     held.append(Held(handle: handle, line: taken))
     if chance(1, in: 2) { park(held.count - 1) }

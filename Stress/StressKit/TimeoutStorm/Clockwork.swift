@@ -86,7 +86,8 @@ final class Clockwork: @unchecked Sendable {
     let address = listeners[Int(choice % UInt64(listeners.count))].address
     connects.open()
     _ = Connector.connect(
-      to: address, on: loop, deadline: stage.parameters.patience, settings: Self.settings(&random)
+      to: address, on: loop, deadline: stage.parameters.patience * 3,
+      settings: Self.settings(&random)
     ) { [self] result in
       connects.close()
       switch result {

@@ -4,6 +4,7 @@ import FDPoller
 final class TimerBench: @unchecked Sendable {
   private let loop: EventLoop
   private unowned let clockwork: Clockwork
+  private let heartbeat: Heartbeat
   private var timers: [BenchTimer] = []
 
   private static let timersPerStep = 8
@@ -27,6 +28,7 @@ final class TimerBench: @unchecked Sendable {
   init(_ loop: EventLoop, _ clockwork: Clockwork) {
     self.loop = loop
     self.clockwork = clockwork
+    heartbeat = clockwork.stage.heartbeat(loop.name)
   }
 
   private func random() -> UInt64 { clockwork.randoms.next(on: loop) }
@@ -37,6 +39,7 @@ final class TimerBench: @unchecked Sendable {
       timers = []
       return
     }
+    heartbeat.beat()
     clockwork.operations.add(Self.timersPerStep)
     for _ in 0..<Self.timersPerStep {
       set()

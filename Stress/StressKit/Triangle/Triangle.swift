@@ -16,8 +16,14 @@ public final class Triangle: StressScenario {
 
   /// Makes the poller; its threads start with `begin`.
   ///
-  /// - Throws: `PollerError.invalidConfiguration` with what to change, or `kernelRefused`.
-  public init(_ stage: Stage) throws { field = try Triangles(stage) }
+  /// - Throws: `PollerError.invalidConfiguration` with what to change, or `kernelRefused`;
+  ///   `StressError.unsuitable` if there is one thread only.
+  public init(_ stage: Stage) throws {
+    guard stage.parameters.threads > 1 else {
+      throw StressError.unsuitable("a descriptor goes from loop to loop: give it 2 threads or more")
+    }
+    field = try Triangles(stage)
+  }
 
   /// Starts the loops, and a round for every descriptor.
   public func begin() throws {
