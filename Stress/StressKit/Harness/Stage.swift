@@ -35,23 +35,26 @@ public final class Stage: Sendable {
   ///
   /// - Parameters:
   ///   - what: said if it does not: it is a hang then.
+  ///   - progress: as long as this rises, what is waited for is on its way.
   ///   - condition: looked at every millisecond.
-  /// - Returns: whether it has come within `StressParameters.patience`.
+  /// - Returns: whether it has come within `StressParameters.patience` of the last progress.
   @discardableResult
   public func wait(
-    for what: @autoclosure () -> String, until condition: () -> Bool
+    for what: @autoclosure () -> String, progress: () -> Int = { 0 }, until condition: () -> Bool
   ) -> Bool {
-    if comes(condition) { return true }
+    if comes(condition, progress: progress) { return true }
     let text = what()
     lock.withLock { hangs.append(text) }
     return false
   }
 
   /// As `wait`, for something that is not a hang if it does not come.
-  public func comes(_ condition: () -> Bool) -> Bool {
+  public func comes(_ condition: () -> Bool, progress: () -> Int = { 0 }) -> Bool {
     var patience = Patience()
+    var seen = progress()
     while !condition() {
       patience.look()
+      if progress() != seen { (seen, patience) = (progress(), Patience()) }
       guard patience.elapsed < parameters.patience else { return condition() }
       usleep(1_000)
     }

@@ -71,8 +71,8 @@ final class Canal: @unchecked Sendable {
       switch result {
       case .success(let connection):
         _ = fdp_set_option(connection.handle.fd, SOL_SOCKET, SO_SNDBUF, 16 << 10)
-        // Up to a megabyte.
-        let total = 2 + Int(choice >> 16 % (1 << 17))
+        // Up to a quarter of a megabyte.
+        let total = 2 + Int(choice >> 16 % (1 << 15))
         let end = SendingEnd(self, connection, identity: newIdentity(), total: total)
         connection.setHandler(end)
         end.begin(on: connection)

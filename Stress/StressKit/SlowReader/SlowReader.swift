@@ -26,9 +26,11 @@ public final class SlowReader: StressScenario {
   public func calm() {
     stage.wait(
       for: "\(self.canal.sessions.live) senders do not come to their end",
+      progress: { canal.bytesRead.count },
       until: { canal.sessions.live == 0 })
     stage.wait(
       for: "\(self.canal.ledgers.ends.live) connections do not come to their end",
+      progress: { canal.bytesRead.count },
       until: { canal.ledgers.ends.live == 0 })
   }
 
