@@ -120,7 +120,11 @@ public final class Stage: Sendable {
 
   /// - Returns: the names of the threads that have not ended in time.
   func endThreads() -> [String] {
-    if comes({ self.living.isEmpty }) { return [] }
+    if comes({ self.living.isEmpty }) {
+      // They refer to the stage.
+      lock.withLock { self.threads = [] }
+      return []
+    }
     return living.map { "\($0.name) does not end" }
   }
 
