@@ -134,7 +134,8 @@ let package = Package(
       dependencies: ["FDOwnership", "Interleave", "ProofKit", "SplitMask", "TestKit"],
       swiftSettings: dialect),
     .testTarget(
-      name: "StressKitTests", dependencies: ["FDPoller", "SplitMask", "StressKit", "TestKit"],
+      name: "StressKitTests",
+      dependencies: ["FDAtomics", "FDDelays", "FDPoller", "SplitMask", "StressKit", "TestKit"],
       swiftSettings: dialect),
     .testTarget(
       name: "fdproxyTests",

@@ -39,8 +39,10 @@ public enum DelayPoint: UInt8, CaseIterable, Sendable {
 
   /// Parked is about to be said; the owner does nothing with it any more.
   case park
-  /// The ticket is taken; the word is about to be tried.
+  /// The ticket of a parked descriptor is about to be taken.
   case takeTicket
+  /// The ticket is taken; the word is about to be tried.
+  case afterTakeTicket
   /// The takeover has succeeded; the ticket is about to be spent.
   case spendTicket
   /// The takeover has failed; the ticket is about to be given back.
@@ -58,6 +60,8 @@ public enum DelayPoint: UInt8, CaseIterable, Sendable {
   case afterSleep
   /// The mail is about to be taken.
   case takeMail
+  /// The mailbox is about to be closed for good.
+  case closeMailbox
 
   // The loop. The value is a handle.
 
@@ -71,6 +75,8 @@ public enum DelayPoint: UInt8, CaseIterable, Sendable {
   case afterClose
   /// Taken over; the kernel pollers are about to be told.
   case settle
+  /// The new owner's kernel poller knows; the former owner is about to be told.
+  case afterSettle
 
   // The pool. The value is a handle.
 

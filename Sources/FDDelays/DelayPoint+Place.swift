@@ -22,10 +22,10 @@ extension DelayPoint {
       .afterDelete, .claim, .afterClaim, .free:
       .word
     case .leave: .mask
-    case .park, .takeTicket, .giveBackTicket: .ticket
+    case .park, .takeTicket, .afterTakeTicket, .giveBackTicket: .ticket
     case .spendTicket: .nothing
-    case .post, .wake, .sleep, .afterSleep, .takeMail, .own: .nothing
-    case .event, .discharge, .close, .afterClose, .settle: .handle
+    case .post, .wake, .sleep, .afterSleep, .takeMail, .closeMailbox, .own: .nothing
+    case .event, .discharge, .close, .afterClose, .settle, .afterSettle: .handle
     case .link, .afterLink, .takeIdle, .delist, .afterDelist, .purge, .unlink: .handle
     case .mark, .settleMarks, .settleThreads, .takeThreads, .emptyThreads, .unmark, .afterUnmark:
       .mask
@@ -49,7 +49,8 @@ extension DelayPoint {
     case .afterClaim: "Ownership.claim, sealed: the orphan deletion is this thread's"
     case .free: "Ownership.free, before the slot is free"
     case .park: "ParkingTicket.park, before it can be taken over"
-    case .takeTicket: "ParkingTicket.takeOver, ticket taken, before the word is tried"
+    case .takeTicket: "ParkingTicket.take, before the ticket is taken"
+    case .afterTakeTicket: "ParkingTicket.takeOver, ticket taken, before the word is tried"
     case .spendTicket: "ParkingTicket.takeOver, taken over, before the ticket is spent"
     case .giveBackTicket: "ParkingTicket.takeOver, refused, before the ticket is given back"
     case .post: "Mailbox.post, before the letter is put in"
@@ -57,11 +58,13 @@ extension DelayPoint {
     case .sleep: "Mailbox.prepareToSleep, mail read, before the loop is marked asleep"
     case .afterSleep: "Mailbox.prepareToSleep, marked asleep, before the wait"
     case .takeMail: "Mailbox.take, mail seen, before it is taken"
+    case .closeMailbox: "Mailbox.close, before letters are refused"
     case .event: "EventLoop.dispatch, event fetched, before the word is asked"
     case .discharge: "PollerCore.discharge, claimed, before the home loop is told"
     case .close: "PollerCore.release, slot free, before close(2)"
     case .afterClose: "PollerCore.release, after close(2)"
     case .settle: "EventLoop.settle, taken over, before the kernel pollers are told"
+    case .afterSettle: "EventLoop.settle, registered, before the former owner is told"
     case .link: "ConnectionPool.checkIn, parked, before it is listed"
     case .afterLink: "ConnectionPool.checkIn, listed: anybody's"
     case .takeIdle: "ConnectionPool.take, found in a list, before the takeover"

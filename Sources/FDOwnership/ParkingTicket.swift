@@ -91,7 +91,7 @@ public struct ParkingTicket<Word: AtomicWord & ~Copyable>: ~Copyable {
     guard take(generation, by: loop) else {
       return ownership.generation == generation ? .busy : .stale
     }
-    Word.delay(at: .takeTicket, Self.ticket(generation, Self.firstTrier + UInt64(loop)))
+    Word.delay(at: .afterTakeTicket, Self.ticket(generation, Self.firstTrier + UInt64(loop)))
     let result = ownership.takeOver(generation, as: me)
     if result == .taken { spend() } else { giveBack(generation, by: loop) }
     return result
@@ -105,8 +105,9 @@ public struct ParkingTicket<Word: AtomicWord & ~Copyable>: ~Copyable {
   /// - Returns: false if it is not parked, or if another one tries at the moment.
   @inlinable
   borrowing func take(_ generation: Generation, by loop: Int) -> Bool {
+    Word.delay(at: .takeTicket, Self.ticket(generation, Self.parked))
     // Acquire: P1.
-    word.compareExchangeAcquiring(
+    return word.compareExchangeAcquiring(
       expected: Self.ticket(generation, Self.parked),
       desired: Self.ticket(generation, Self.firstTrier + UInt64(loop))
     ).exchanged

@@ -129,6 +129,7 @@ extension EventLoop {
     backend.setInterest(interest, of: handle, options(of: handle))
     if home != UInt32(index) {
       core.table[handle.fd].moved.store(handle.rawValue + 1, ordering: .relaxed)
+      DelayPoint.afterSettle.pass(handle)
       _ = core.loops[Int(home)].post(.reconcile(handle))
     }
   }

@@ -110,7 +110,8 @@ package struct Mailbox<Word: AtomicWord & ~Copyable, Wake: Parker & ~Copyable, M
 
   /// As `take()`, and refuses all letters from now on. Called by the consumer, once.
   package borrowing func close() -> Mail<Message> {
-    Mail(newest: newest.exchangeAcquiring(Self.closed))
+    Word.delay(at: .closeMailbox, Self.closed)
+    return Mail(newest: newest.exchangeAcquiring(Self.closed))
   }
 
   /// Letters that nobody has read are dropped.

@@ -48,6 +48,22 @@ struct CommandLineTests {
     }
   }
 
+  @Test("mixes the scenarios that it is given, and tells programs of each run")
+  func mix() async throws {
+    let run = try await fdstress(
+      "run", "arena", "triangle", "--mix", "--seconds", "6", "--seed", "3", "--json")
+    #expect(run.status == 0, "\(run.output)")
+    let lines = run.output.split(separator: "\n")
+    try #require(lines.count == 2)
+    #expect(
+      lines[0].contains(#""scenario":"arena""#) && lines[1].contains(#""scenario":"triangle""#))
+    for line in lines {
+      for field in [#""verdict":"clean""#, #""threads":"#, #""io":"epoll""#, #""seed":"#] {
+        #expect(line.contains(field))
+      }
+    }
+  }
+
   @Test(
     "calls wrong usage a clear line and exit code 2",
     arguments: [

@@ -3,6 +3,7 @@ import FDDelays
 import FDNet
 import FDPoller
 import Glibc
+import Synchronization
 
 /// One run of a scenario: the storm, the calm after it, and every ledger.
 public enum StressRun {
@@ -42,7 +43,7 @@ public enum StressRun {
     defer {
       DelayPlan.end()
       // Threads that hang still use it, and a poller that runs cannot be dropped.
-      if !stage.hanging.isEmpty { _ = Unmanaged.passRetained(stage) }
+      if !stage.hanging.isEmpty { stranded.withLock { $0.append(stage) } }
     }
     let start = ContinuousClock.now
     let duration = try perform(body, stage, since: start, progress)
@@ -53,6 +54,9 @@ public enum StressRun {
     }
     return report(scenario.name, stage, start, duration)
   }
+
+  /// Stages of runs that have not come to their end.
+  private static let stranded = Mutex<[Stage]>([])
 
   /// What a process has, and must have again after a run.
   private struct Belongings {

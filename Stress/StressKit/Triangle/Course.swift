@@ -21,7 +21,7 @@ final class Course: @unchecked Sendable {
   private let heartbeat: Heartbeat
   private var random: SplitMix
   private var baton: Baton?
-  private var near = FDHandle.none
+  private let nearEnd = Atomic<UInt64>(FDHandle.none.rawValue)
   private var far: Int32 = -1
   private var written = 0
   private let tugging = Atomic<Int>(0)
@@ -40,8 +40,11 @@ final class Course: @unchecked Sendable {
 
   /// Callable from any thread.
   var isResting: Bool { resting.load(ordering: .acquiring) }
-  /// Exact for whoever has seen that it rests.
-  var handle: FDHandle { near }
+  /// Exact for whoever has seen that it rests, and on its loop.
+  private(set) var near: FDHandle {
+    get { FDHandle(rawValue: nearEnd.load(ordering: .relaxed)) }
+    set { nearEnd.store(newValue.rawValue, ordering: .relaxed) }
+  }
 
   // MARK: Birth and death
 

@@ -56,7 +56,7 @@ public final class Triangle: StressScenario {
 
   /// Deletes what is left.
   public func end() {
-    for course in field.courses { field.poller.delete(course.handle) }
+    for course in field.courses { field.poller.delete(course.near) }
     stage.wait(for: "deleted and never departed", until: { field.departures.live == 0 })
     stage.stop(field.poller)
     field.dissolve()
