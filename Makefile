@@ -1,27 +1,35 @@
-# The test targets, in two parts that take about as long as each other. Sanitizers see those that
-# leave Interleave alone: its fibers switch stacks behind the back of both.
-TESTS_1 := FDNetTests fdproxyTests
-TESTS_2 := FDOwnershipTests FDPollerTests InterleaveTests ProofKitTests StressKitTests
-SANITIZED_1 := FDNetTests
-SANITIZED_2 := FDOwnershipTests FDPollerTests StressKitTests
+# Tests run in several processes side by side. Each has those whose names match one of these, and no
+# earlier one; a last process has all others, so nothing has to be added here. They take about as long
+# as each other. Those that compute for seconds on end have a process to themselves: they keep the few
+# threads of Swift's pool from tests that wait.
+TEST_PARTS := '^FDNetTests\.Connect' '^FD(Net|Poller)Tests\.' '^(ReverseProxy|fdtunnel)Tests\.' \
+  '^(FDService|FDCoordination|fdproxy)Tests\.' '^StressKitTests\.' \
+  '^(FDHTTP|FDOwnership|Interleave|ProofKit)Tests\.'
+# What sanitizers do not see: fibers, which switch stacks behind their back, and other processes.
+UNSANITIZED := ^(Interleave|ProofKit|Workloads|fdproxy|fdtunnel)Tests\.
+# In seconds: how long a process of tests may take before it hangs.
+TEST_LIMIT ?= 1200
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup build lint format test test-debug test-defects test-tsan test-asan prove mutants stress run clean
+.PHONY: help setup build lint format test test-debug test-defects test-tsan test-asan docs prove mutants stress fuzz bench bench-micro budget run clean
 
-SWIFT_SOURCES := Package.swift Sources Tests Stress Snippets
+SWIFT_SOURCES := Package.swift Sources Tests Stress Snippets Fuzzing/Package.swift Fuzzing/Sources \
+  Benchmarks/Package.swift Benchmarks/Sources Benchmarks/Benchmarks
 
 # Tests that examine or start release binaries find them here, in whatever build they run.
 export FD_BIN_DIR := $(CURDIR)/.build/release
 
-# The first race ends the run. No suppressions are needed: the Swift runtime tells ThreadSanitizer
-# about tasks, actors and executors. It misses three things, which code that these tests reach must
-# not lean on alone: Synchronization.Mutex and atomicMemoryFence, which order nothing in its eyes,
-# and a continuation resumed before its task has suspended, which does not order what came before.
-export TSAN_OPTIONS := halt_on_error=1:second_deadlock_stack=1
+# The first race ends the run. The Swift runtime tells ThreadSanitizer about tasks, actors and
+# executors. It misses three things, which code that these tests reach must not lean on alone:
+# Synchronization.Mutex and atomicMemoryFence, which order nothing in its eyes, and a continuation
+# resumed before its task has suspended, which does not order what came before. The frame of such a
+# wait, which the runtime writes, is the one thing that is suppressed.
+export TSAN_OPTIONS := \
+  halt_on_error=1:second_deadlock_stack=1:suppressions=$(CURDIR)/Tests/thread-sanitizer.supp
 
 # A leak is a failure. XCTest itself leaks two objects in every process, so tests are run without
 # it: every test here is a Swift Testing one.
@@ -35,47 +43,68 @@ $(2)
 printf '==> %s: done in %d s\n' '$(1)' "$$((SECONDS - started))"
 endef
 
-# $(call side_by_side,scratch path,targets,targets): the tests of these targets in one process and
-# of those in another. The tests of a process run one at a time, because they count its descriptors,
-# and leave the processors idle a third of the time. A filter that matches nothing is a success, so
-# each target has to list a test first. What went wrong is repeated at the end.
+# $(call side_by_side,scratch path,pattern): all tests but those that match, in several processes. The
+# tests of a process run one at a time, because they count its descriptors, and leave the processors
+# idle most of the time. A filter that matches nothing is a success, so each part and each target has
+# to list a test first. What went wrong is repeated at the end, and what began and did not end.
 define side_by_side
 bin=$$(swift build --show-bin-path --scratch-path $(1))
 binary=$$bin/swift-fd-pollerPackageTests.xctest
 listed=$$("$$binary" --testing-library swift-testing --list-tests)
-for target in $(2) $(3); do
-  grep -q "^$$target\." <<< "$$listed" || { echo "No tests in $$target." >&2; exit 1; }
+for target in Tests/*Tests; do
+  grep -q "^$${target#Tests/}\." <<< "$$listed" || { echo "No tests in $$target." >&2; exit 1; }
 done
 run() {
-  local filter="^($${1// /|})\."
-  NO_COLOR=1 "$$binary" --testing-library swift-testing --filter "$$filter" 2>&1 |
-    tee "$$bin/tests-$$2.log"
+  NO_COLOR=1 timeout --foreground --signal ABRT --kill-after 60 $(TEST_LIMIT) \
+    "$$binary" --testing-library swift-testing --filter "$$2" --skip "$$3" 2>&1 |
+    tee "$$bin/tests-$$1.log"
 }
-run "$(strip $(2))" 1 & first=$$!
-run "$(strip $(3))" 2 & second=$$!
+unended() {
+  awk '/^◇ Test .* started\.$$/ && !/^◇ Test (case|run) / {
+      sub(/^◇ Test /, ""); sub(/ started\.$$/, ""); unended[$$0] }
+    /^(✔|✘) Test .* (passed|failed) after / {
+      sub(/^(✔|✘) Test /, ""); sub(/( with [0-9]+ test cases?)? (passed|failed) after .*/, "")
+      delete unended[$$0] }
+    END { for (name in unended) print "  " name }' "$$1"
+}
+rm -f "$$bin"/tests-*.log
+processes=()
+others='$(2)'
+for part in $(TEST_PARTS) .; do
+  grep -qE "$$part" <<< "$$listed" || { echo "No test matches $$part." >&2; exit 1; }
+  run "$${#processes[@]}" "$$part" "$$others" & processes+=($$!)
+  others+="|$$part"
+done
 failed=
-wait $$first || failed=1
-wait $$second || failed=1
+for process in "$${processes[@]}"; do wait "$$process" || failed=1; done
 if [[ $$failed ]]; then
   printf '\n==> What went wrong:\n'
-  grep -hE -A 3 '✘|error:|WARNING: ThreadSanitizer|ERROR: |SUMMARY:' "$$bin"/tests-{1,2}.log || true
+  for log in "$$bin"/tests-*.log; do
+    grep -E -A 3 '✘|error:|WARNING: ThreadSanitizer|ERROR: |SUMMARY:' "$$log" |
+      grep -vE '^(◇|✔)' || true
+    grep -q '^. Test run with' "$$log" && continue
+    printf '%s has no end. These tests had not ended:\n' "$$log"
+    unended "$$log"
+  done
   exit 1
 fi
 endef
 
-# $(call sanitized,sanitizer,scratch path,targets,targets): as side_by_side, under a sanitizer. Tests
-# look at FD_SANITIZED, and take smaller bites. The linker is the toolchain's own: gold prints a
-# hundred warnings about AddressSanitizer's symbols.
+# $(call sanitized,sanitizer,scratch path): as side_by_side, under a sanitizer. Tests look at
+# FD_SANITIZED, and take smaller bites. The linker is the toolchain's own: gold prints a hundred
+# warnings about AddressSanitizer's symbols. A report needs lines, no variables. A crash is not
+# explained: to stop the other threads for that confuses ThreadSanitizer, whose locks they may hold.
 define sanitized
-swift build --build-tests --sanitize=$(1) --scratch-path $(2) -Xswiftc -use-ld=lld
-export FD_SANITIZED=$(1)
-$(call side_by_side,$(2),$(3),$(4))
+swift build --build-tests --sanitize=$(1) --scratch-path $(2) -Xswiftc -use-ld=lld \
+  -Xswiftc -gline-tables-only
+export FD_SANITIZED=$(1) SWIFT_BACKTRACE=enable=no
+$(call side_by_side,$(2),$(UNSANITIZED))
 endef
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## check the Swift toolchain, install liburing-dev, binutils and patch where missing
+setup: ## check the Swift toolchain, install what else is needed where missing
 	@version=$$(swift --version 2> /dev/null | sed -nE 's/.*Swift version ([0-9.]+).*/\1/p' || true)
 	if ! printf '6.3\n%s\n' "$$version" | sort --version-sort --check=silent; then
 	  echo "Swift 6.3 or newer is needed, and $${version:-none} was found." \
@@ -86,6 +115,8 @@ setup: ## check the Swift toolchain, install liburing-dev, binutils and patch wh
 	[[ -e /usr/include/liburing.h ]] || missing+=(liburing-dev)
 	command -v objdump > /dev/null || missing+=(binutils)
 	command -v patch > /dev/null || missing+=(patch)
+	# A test compares the HTTP framing with it.
+	compgen -G '/usr/lib*/**/libhttp_parser.so.2.9' > /dev/null || missing+=(libhttp-parser-dev)
 	[[ "$${missing[*]}" ]] || exit 0
 	echo "Installing $${missing[*]} with apt-get."
 	as_root=()
@@ -105,20 +136,52 @@ lint: setup ## check the layout and the style of the Swift sources
 format: setup ## lay the Swift sources out
 	$(call step,Format,swift format --in-place --recursive --parallel $(SWIFT_SOURCES))
 
-test: lint build test-debug test-defects test-tsan test-asan ## lint, build, and all of the following
+test: lint build test-debug docs test-defects test-tsan test-asan ## lint, build, docs, all of the following
 
 test-debug: build ## all tests, debug
 	$(call step,Tests,swift build --build-tests
-	$(call side_by_side,.build,$(TESTS_1),$(TESTS_2)))
+	$(call side_by_side,.build,^$$))
 
 test-tsan: build ## the tests that sanitizers see, under ThreadSanitizer
-	$(call step,Tests under ThreadSanitizer,$(call sanitized,thread,.build-tsan,$(SANITIZED_1),$(SANITIZED_2)))
+	$(call step,Tests under ThreadSanitizer,$(call sanitized,thread,.build-tsan))
 
 test-asan: build ## the same under AddressSanitizer, leaks included
-	$(call step,Tests under AddressSanitizer,$(call sanitized,address,.build-asan,$(SANITIZED_1),$(SANITIZED_2)))
+	$(call step,Tests under AddressSanitizer,$(call sanitized,address,.build-asan))
 
 test-defects: setup ## two of the seeded defects of the runtime are found
 	$(call step,Seeded defects,Stress/mutants/run --defects stale-event touch-after-publish)
+
+# The modules with documentation, each after those that it links to.
+DOCUMENTED := FDAtomics FDPoller FDNet FDAsync FDService FDHTTP FDCoordination Interleave StressKit
+
+# A warning is a failure. Both tools are the toolchain's: nobody who depends on this package resolves
+# anything for its documentation.
+define documentation
+swift build
+bin=$$(swift build --show-bin-path)
+clang=()
+for map in $$bin/C*.build/module.modulemap .build/checkouts/*/Sources/*/include/module.modulemap; do
+  clang+=(-Xcc -fmodule-map-file=$$map)
+done
+rm -rf .build/docs .build/docs-parts
+archives=()
+for module in $(DOCUMENTED); do
+  symbols=.build/docs-parts/$$module
+  archive=$$symbols.doccarchive
+  mkdir -p $$symbols
+  swift symbolgraph-extract -module-name $$module -target $$(uname -m)-unknown-linux-gnu \
+    -I $$bin/Modules "$${clang[@]}" -emit-extension-block-symbols -output-dir $$symbols
+  docc convert $$(find Sources Stress -name $$module.docc) --additional-symbol-graph-dir $$symbols \
+    --fallback-display-name $$module --fallback-bundle-identifier $$module --output-dir $$archive \
+    --enable-experimental-external-link-support $${archives[@]/#/--dependency=} --warnings-as-errors
+  archives+=($$archive)
+done
+docc merge $${archives[@]} --synthesized-landing-page-name swift-fd-poller --output-path .build/docs
+rm -r .build/docs-parts
+endef
+
+docs: setup ## build the documentation of every library into .build/docs
+	$(call step,Documentation,$(documentation))
 
 prove: build ## every interleaving of word, mailbox and pool, four threads too
 	$(call step,Proof,.build/release/fdstress explore --all)
@@ -145,8 +208,44 @@ stress: build ## every scenario, a minute on each backend; then every seeded def
 	$(call step,Stress,$(storms))
 	$(call step,Seeded defects,Stress/mutants/run --defects)
 
+# How long `make fuzz` looks for inputs.
+SECONDS ?= 60
+
+# The toolchain brings libFuzzer and AddressSanitizer. New inputs are kept apart until the run is
+# over; of them, those join the corpus that reach code that it does not. An input that breaks a
+# property ends the run, and stays in .build-fuzz.
+# The linker is not lld, which drops the counters of code that was reached.
+define fuzzing
+swift build -c release --package-path Fuzzing --scratch-path .build-fuzz --product FuzzHTTP \
+  --sanitize=fuzzer --sanitize=address
+found=.build-fuzz/found
+mkdir -p $$found
+.build-fuzz/release/FuzzHTTP -max_total_time=$(SECONDS) -max_len=1024 -timeout=20 \
+  -print_final_stats=1 -verbosity=1 -dict=Fuzzing/http.dict -artifact_prefix=.build-fuzz/ \
+  $$found Fuzzing/Corpus
+.build-fuzz/release/FuzzHTTP -merge=1 -use_counters=0 -max_len=1024 Fuzzing/Corpus $$found
+endef
+
+fuzz: setup ## look for inputs that break the HTTP framing, which extends the corpus (SECONDS=60)
+	$(call step,Fuzzing,$(fuzzing))
+
+# The peers are dependencies of a package of its own.
+define measurements
+Benchmarks/build
+.build/release/fdbench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+endef
+
+bench: build ## measure beside the peers, into Benchmarks/Results (QUICK=1: minutes; ONLY=echo,http)
+	$(call step,Measurements,$(measurements))
+
+bench-micro: setup ## the times of single operations (NAMES=regular expression: some of them)
+	@swift package --package-path Benchmarks benchmark --target Micro $(if $(NAMES),--filter '$(NAMES)')
+
+budget: build ## write the instructions of single operations into their budget (REASON='why')
+	@.build/release/fdstress budget --write --reason '$(REASON)'
+
 run: build ## the demo of fdproxy (ONCE=1: one round, then exit; IO=io_uring)
 	@exec .build/release/fdproxy demo $(if $(IO),--io $(IO)) $(if $(ONCE),--once)
 
 clean: ## remove everything that was built
-	@rm -rf .build .build-*
+	@rm -rf .build .build-* Benchmarks/.build

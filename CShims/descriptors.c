@@ -1,11 +1,13 @@
 #define _GNU_SOURCE
 #include "CShims.h"
 #include "retry.h"
+#include "system_call.h"
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
-int fdp_close(int fd) { return close(fd) < 0 ? -errno : 0; }
+int fdp_close(int fd) { return call_close(fd) < 0 ? -errno : 0; }
 
 int fdp_duplicate(int fd, int minimum) {
   int copy = fcntl(fd, F_DUPFD_CLOEXEC, minimum);
@@ -22,6 +24,17 @@ int fdp_set_nonblocking(int fd) {
 int fdp_open_null(void) {
   int fd = RETRYING(open("/dev/null", O_RDONLY | O_CLOEXEC));
   return fd < 0 ? -errno : fd;
+}
+
+int fdp_open(const char *path, int flags, unsigned mode) {
+  int fd = RETRYING(open(path, flags | O_CLOEXEC, mode));
+  return fd < 0 ? -errno : fd;
+}
+
+int fdp_poll(int fd, int events, int timeout_milliseconds) {
+  struct pollfd wait = {.fd = fd, .events = (short)events};
+  int ready = poll(&wait, 1, timeout_milliseconds);
+  return ready < 0 ? -errno : wait.revents;
 }
 
 ssize_t fdp_read(int fd, void *bytes, size_t count) {

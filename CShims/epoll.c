@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "CShims.h"
 #include "retry.h"
+#include "system_call.h"
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <signal.h>
@@ -16,8 +17,8 @@ int fdp_epoll_control(int epoll, int operation, int fd, uint32_t events, uint64_
 }
 
 int fdp_epoll_wait(int epoll, struct epoll_event *events, int capacity, int timeout_milliseconds) {
-  int count = epoll_wait(epoll, events, capacity, timeout_milliseconds);
-  return count < 0 ? -errno : count;
+  long count = call_epoll_wait(epoll, events, capacity, timeout_milliseconds);
+  return count < 0 ? -errno : (int)count;
 }
 
 int fdp_eventfd(void) {
@@ -27,12 +28,12 @@ int fdp_eventfd(void) {
 
 int fdp_eventfd_signal(int fd) {
   uint64_t one = 1;
-  return RETRYING(write(fd, &one, sizeof one)) < 0 ? -errno : 0;
+  return RETRYING(call_write(fd, &one, sizeof one)) < 0 ? -errno : 0;
 }
 
 int fdp_eventfd_drain(int fd) {
   uint64_t count;
-  return RETRYING(read(fd, &count, sizeof count)) < 0 ? -errno : 0;
+  return RETRYING(call_read(fd, &count, sizeof count)) < 0 ? -errno : 0;
 }
 
 int fdp_signalfd(const int *signals, int count) {

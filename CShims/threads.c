@@ -71,6 +71,11 @@ uint64_t fdp_monotonic_nanoseconds(void) {
 
 static _Thread_local void *current_loop;
 
+// Of the Swift runtime.
+__attribute__((swiftcall)) void *swift_task_getCurrent(void);
+
+const void *fdp_current_task(void) { return swift_task_getCurrent(); }
+
 void *fdp_current_loop(void) { return current_loop; }
 void fdp_set_current_loop(void *loop) { current_loop = loop; }
 

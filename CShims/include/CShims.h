@@ -137,6 +137,28 @@ int fdp_set_linger(int fd, bool enabled, int seconds);
 int fdp_local_address(int fd, void *address, socklen_t *length);
 int fdp_peer_address(int fd, void *address, socklen_t *length);
 
+/// Who was at the other end of a Unix socket when it was connected (SO_PEERCRED, unix(7)).
+int fdp_peer_credentials(int fd, int *process, unsigned *user);
+/// Sends bytes, at least one, and copies of at most FDP_DESCRIPTORS descriptors with them.
+ssize_t fdp_send_descriptors(
+    int socket, const void *bytes, size_t count, const int *descriptors, size_t descriptor_count);
+/// Receives bytes and the descriptors that come with them, close-on-exec: at most FDP_DESCRIPTORS,
+/// for which there is room. If either was cut the descriptors are closed: -EMSGSIZE.
+ssize_t fdp_receive_descriptors(
+    int socket, void *bytes, size_t count, int *descriptors, size_t *descriptor_count);
+#define FDP_DESCRIPTORS 64
+/// fchmod(2). Of a Unix socket before it is bound: the mode that its file is made with.
+int fdp_set_mode(int fd, unsigned mode);
+
+/// What the kernel knows of a TCP socket (TCP_INFO, tcp(7)): its state, by the numbers of
+/// <netinet/tcp.h>, and how many milliseconds ago the last data was received and sent.
+struct fdp_tcp_facts {
+  uint32_t state;
+  uint32_t received_ago;
+  uint32_t sent_ago;
+};
+int fdp_tcp_look(int fd, struct fdp_tcp_facts *facts);
+
 // Descriptors
 
 /// Never retried: after EINTR the number is already free, and may be somebody else's (close(2),
@@ -146,12 +168,33 @@ int fdp_close(int fd);
 int fdp_duplicate(int fd, int minimum);
 int fdp_set_nonblocking(int fd);
 int fdp_open_null(void);
+/// open(2), close-on-exec. `mode` is of a file that is made.
+int fdp_open(const char *path, int flags, unsigned mode);
+/// poll(2) of one descriptor: the POLL bits that hold, of `events` and of errors; 0 when so many
+/// milliseconds are over. Not retried on EINTR: the caller's deadline has to be looked at again.
+int fdp_poll(int fd, int events, int timeout_milliseconds);
 ssize_t fdp_read(int fd, void *bytes, size_t count);
 ssize_t fdp_write(int fd, const void *bytes, size_t count);
 /// The soft limit of open descriptors.
 uint64_t fdp_descriptor_limit(void);
 /// Raises the soft limit of open descriptors to at most `wanted`; returns what holds afterwards.
 uint64_t fdp_raise_descriptor_limit(uint64_t wanted);
+
+// Other programs
+
+/// Starts a program without arguments, in a session of its own: with a pipe to its standard input,
+/// nothing of its standard output, a pipe from its standard error stream, the signals as they are by
+/// default, and a descriptor that is readable when it has ended (pidfd_open(2)). Callable with other
+/// threads about: all other descriptors are close-on-exec.
+int fdp_spawn(
+    const char *path, char *const environment[], int *input, int *errors, pid_t *pid,
+    int *exit);
+/// Waits until one of two descriptors can be read, or is broken: 1, 2 or both.
+int fdp_poll_either(int first, int second);
+/// Kills all processes of a group; its leader must not have been reaped.
+void fdp_kill_group(pid_t leader);
+/// Waits for the end of a child: its exit code, or 256 and the number of the signal that ended it.
+int fdp_reap(pid_t pid);
 
 // Memory: zeroed pages that cost nothing until they are touched, or null.
 
@@ -175,6 +218,8 @@ uint64_t fdp_monotonic_nanoseconds(void);
 /// another thread.
 void *fdp_current_loop(void);
 void fdp_set_current_loop(void *loop);
+/// Which Swift task the calling thread runs; null if none. To be compared only.
+const void *fdp_current_task(void);
 /// True in a child that was forked after the first call of fdp_watch_forks and has not called exec.
 bool fdp_is_forked_child(void);
 void fdp_watch_forks(void);

@@ -45,17 +45,19 @@ extension Connection: TimerTarget {
     case .open:
       // Where nothing is asked of the peer, its silence says nothing about it.
       let hasOutput = hasOutput
-      if limits.idle != 0 && (input == .reading || hasOutput) {
+      if limits.idle != 0 && (awaitsInput || hasOutput) {
         consider(.idle, max(deadlines.lastInput, deadlines.lastOutput) + limits.idle)
       }
-      if limits.read != 0 && input == .reading {
+      if limits.read != 0 && awaitsInput {
         consider(.read, deadlines.lastInput + limits.read)
       }
       if limits.write != 0 && hasOutput {
         consider(.write, deadlines.lastOutput + limits.write)
       }
+      if outputError != nil { consider(.drain, deadlines.closeBegan + limits.drain) }
     case .closing:
-      consider(.drain, deadlines.closeBegan + limits.drain)
+      // As long as the peer takes what is queued, the close goes on.
+      consider(.drain, max(deadlines.closeBegan, deadlines.lastOutput) + limits.drain)
     case .parked, .closed:
       break
     }
@@ -71,7 +73,11 @@ extension Connection: TimerTarget {
     deadlines.hasFired()
     guard let next = nextDeadline else { return }
     guard next.due <= loop.tickTime else { return startDeadlines() }
-    if let deadline = next.deadline {
+    if let outputError {
+      end(.failed(outputError))
+    } else if let deadline = next.deadline {
+      // What the peer has not got is lost, and must not look as if it had been all.
+      if hasOutput { endByReset() }
       end(.timedOut(deadline))
     } else {
       companion?.timedOut(self)

@@ -40,7 +40,7 @@ extension Connection {
       case .wouldBlock:
         break
       case .failed(let errno):
-        end(.failed(errno))
+        failOutput(errno)
         return .refused
       }
       loop.want(.write, handle)
@@ -95,12 +95,18 @@ extension Connection {
   /// is done too, or until the drain deadline. (A close with unread input would be a reset, which
   /// destroys output that the peer has not read yet; RFC 9293, 3.6.1.) Input is not delivered any
   /// more. On the loop.
-  public func close() {
+  ///
+  /// - Parameter awaitingPeer: false if the peer has said that it sends nothing more, in a way that
+  ///   the handler understands: where the kernel has taken everything that was written, and nothing
+  ///   is known to have come after all, its end of the stream is not waited for. That saves two
+  ///   system calls and an event (HTTP: RFC 9112, section 9.6).
+  public func close(awaitingPeer: Bool = true) {
     assert(loop.isCurrent, "a connection is used on its loop")
     guard phase == .open else {
       if phase == .connecting || phase == .parked { end(.finished) }
       return
     }
+    if !awaitingPeer && isQuiet { return end(.finished) }
     phase = .closing
     deadlines.closeBegan = EventLoop.clock()
     if input == .paused {
@@ -111,15 +117,33 @@ extension Connection {
     startDeadlines()
   }
 
+  /// Nothing of what was written waits here, and nothing is known to have arrived. Of a ring that is
+  /// known too late.
+  private var isQuiet: Bool {
+    output.isEmpty && outputState == .open && input != .paused && !hasMoreInput
+      && !loopReference.with { $0.holdsOutput }
+  }
+
   /// Closes at once: queued output is lost. Over TCP the peer gets a reset (SO_LINGER 0,
   /// socket(7)); a Unix socket's peer just the end, or ECONNRESET if it sent what was not read
   /// here. On the loop.
   public func abort() {
     assert(loop.isCurrent, "a connection is used on its loop")
     guard phase != .closed else { return }
-    _ = fdp_set_linger(handle.fd, true, 0)
+    endByReset()
     end(.aborted)
   }
+
+  /// As `abort`, but nobody is told of it: for a handler that may have gone to another loop by the
+  /// time at which `closed` would be called here.
+  package func abandon() {
+    farewell = .unwanted
+    abort()
+    handler = nil
+  }
+
+  /// The end of the connection, which is about to come, is to be a reset over TCP.
+  func endByReset() { _ = fdp_set_linger(handle.fd, true, 0) }
 
   /// Says who is told about the connection from now on. If the connection is gone and nobody has
   /// been told, the handler's `closed` is called soon. On the loop.
@@ -132,7 +156,7 @@ extension Connection {
     case .owed:
       farewell = .said
       loop.defer { self.sayFarewell(to: handler) }
-    case .said:
+    case .said, .unwanted:
       break
     }
   }

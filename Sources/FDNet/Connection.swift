@@ -31,11 +31,18 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
   @exclusivity(unchecked) var phase: Phase
   @exclusivity(unchecked) var input = Input.reading
   @exclusivity(unchecked) var outputState = Output.open
+  /// Whether the handler takes what arrives. If not, the next input to come is left where it is, and
+  /// reading pauses.
+  @exclusivity(unchecked) private var wantsInput = true
+  /// What was received last was not all that had come.
+  @exclusivity(unchecked) private(set) var hasMoreInput = false
   /// The output has been above the high watermark, and has not fallen to the low one since.
   @exclusivity(unchecked) var isAboveWatermark = false
   @exclusivity(unchecked) var output = ByteQueue()
   @exclusivity(unchecked) var deadlines = Deadlines()
   var closeReason: CloseReason?
+  /// Why there is no output any more, while input goes on.
+  var outputError: Errno?
   var farewell = Farewell.early
   /// `move(to:)` was called, and it has neither arrived nor been refused.
   var isMoving = false
@@ -68,6 +75,8 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
     /// There was no handler to call: the next one gets it.
     case owed
     case said
+    /// Nobody is to be told.
+    case unwanted
   }
 
   enum Output {
@@ -123,6 +132,7 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
         guard phase == .open || phase == .closing else { return }
       }
       guard readiness.mayRead, input == .reading else { return }
+      if !wantsInput && phase == .open { return pauseReading() }
       // Without a handler nobody would read: `setHandler` asks again.
       if handler == nil && phase == .open { return loop.stop(.read, handle) }
       receive(on: loop)
@@ -140,8 +150,10 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
       switch loop.receive(handle) {
       case .bytes(let bytes, let more):
         deadlines.lastInput = loop.tickTime
+        hasMoreInput = if case .nothing = more { false } else { true }
         if phase == .open { handler?.received(bytes.bytes, on: self) }
         guard input == .reading, phase == .open || phase == .closing else { return }
+        if !wantsInput && phase == .open { return }
         switch more {
         case .nothing: return
         case .atHand: break
@@ -160,6 +172,7 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
   private func endInput() {
     input = .ended
     loop.stop(.read, handle)
+    if let outputError { return end(.failed(outputError)) }
     if phase == .open { handler?.inputEnded(on: self) }
     finishIfDone()
   }
@@ -174,11 +187,12 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
     self.companion = nil
     self.handler = nil
     companion?.departed(self)
-    farewell = .owed
+    if farewell == .early { farewell = .owed }
     if let handler { sayFarewell(to: handler) }
   }
 
   func sayFarewell(to handler: any ConnectionHandler) {
+    guard farewell != .unwanted else { return }
     farewell = .said
     handler.closed(self, closeReason ?? .deleted)
   }
@@ -199,9 +213,23 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
   func wake() {
     phase = .open
     input = .reading
+    wantsInput = true
     (deadlines.lastInput, deadlines.lastOutput) = (loop.tickTime, loop.tickTime)
     startDeadlines()
   }
+
+  /// Says whether the handler takes what arrives. On the loop.
+  package func setWantsInput(_ wantsInput: Bool) {
+    guard wantsInput != self.wantsInput else { return }
+    self.wantsInput = wantsInput
+    guard wantsInput, phase == .open, input == .reading else { return }
+    // Only from here on the peer is waited for.
+    deadlines.lastInput = loop.tickTime
+    startDeadlines()
+  }
+
+  /// Whether the peer is expected to send.
+  var awaitsInput: Bool { input == .reading && wantsInput }
 
   /// Brings what was written to the kernel, to be taken from here by somebody else.
   ///
@@ -211,8 +239,12 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
       && loop.sendAll(handle)
   }
 
-  /// Whether the kernel has not taken all that was written.
-  var hasOutput: Bool { !output.isEmpty || loop.queuedOutput(of: handle) > 0 }
+  /// Whether the kernel has not taken all that was written. On the loop.
+  package var hasOutput: Bool { !output.isEmpty || loop.queuedOutput(of: handle) > 0 }
+
+  /// When the peer, or the kernel for it, last took something that was written, in nanoseconds on
+  /// the loop's clock. On the loop.
+  package var lastOutputTime: UInt64 { deadlines.lastOutput }
 
   // MARK: Ending
 
@@ -247,7 +279,7 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
     // The peer has taken something, even if there is no room yet for more.
     deadlines.lastOutput = loop.tickTime
     if let errno = loop.outputFailure(of: handle) {
-      end(.failed(errno))
+      failOutput(errno)
     } else if !output.isEmpty {
       flush()
     } else if outputState == .finishing {
@@ -265,12 +297,31 @@ public final class Connection: DescriptorHandler, @unchecked Sendable {
     case .wouldBlock:
       return
     case .failed(let errno):
-      return end(.failed(errno))
+      return failOutput(errno)
     }
     if output.isEmpty {
       loop.stop(.write, handle)
       if outputState == .finishing { shutDown() }
     }
+    noteDrain()
+  }
+
+  /// The peer takes nothing any more. What it has said before is still to be read, and its end comes
+  /// with that: a server that refuses a request before it has all of it says so, and resets.
+  func failOutput(_ errno: Errno) {
+    // Who has paused does not hear it; who just does not read at the moment will.
+    let isHeard = input == .reading || input == .paused && !wantsInput
+    guard phase == .open, isHeard, handler != nil else { return end(.failed(errno)) }
+    guard outputError == nil else { return }
+    outputError = errno
+    outputState = .shut
+    output.removeAll()
+    loop.stop(.write, handle)
+    // A peer that goes on for ever without listening is let go of.
+    deadlines.closeBegan = EventLoop.clock()
+    startDeadlines()
+    // Whoever waits for room waits for nothing. Never from within a `write`: with output above the
+    // watermark those send nothing.
     noteDrain()
   }
 

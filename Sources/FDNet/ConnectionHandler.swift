@@ -8,14 +8,17 @@ public import SystemPackage
 public protocol ConnectionHandler: AnyObject {
   /// Bytes have arrived.
   ///
-  /// - Parameter bytes: valid during the call; at least one.
+  /// - Parameters:
+  ///   - bytes: valid during the call; at least one.
+  ///   - connection: on which they arrived.
   func received(_ bytes: RawSpan, on connection: Connection)
 
   /// The peer has sent all it will. It may still read: by default the connection is closed in
   /// order.
   func inputEnded(on connection: Connection)
 
-  /// The output was above the high watermark and has fallen to the low one.
+  /// The output was above the high watermark and has fallen to the low one, or is lost because the
+  /// peer takes nothing any more: what is written then is refused.
   func drained(_ connection: Connection)
 
   /// The connection runs on another loop now. Called there.
@@ -59,6 +62,7 @@ public enum ConnectionDeadline: Sendable, Equatable {
   case read
   /// The peer took nothing of the output that waits for it.
   case write
-  /// A close in order did not come to its end.
+  /// A close in order did not come to its end: the peer took no more of the output, or did not end
+  /// its side.
   case drain
 }

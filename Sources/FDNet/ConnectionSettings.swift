@@ -13,7 +13,8 @@ public final class ConnectionSettings: Sendable {
   public let readDeadline: Duration?
   /// The peer took no output for so long.
   public let writeDeadline: Duration?
-  /// How long a close in order may take until it becomes an abrupt one.
+  /// How long a close in order may rest, the peer taking nothing of what is queued nor ending its
+  /// side, until it becomes an abrupt one.
   public let drainDeadline: Duration
   /// Sends small writes at once (TCP_NODELAY, tcp(7)).
   public let noDelay: Bool
@@ -28,6 +29,11 @@ public final class ConnectionSettings: Sendable {
   /// - Parameters:
   ///   - highWatermark: bytes, at least 1.
   ///   - lowWatermark: bytes, below the high one.
+  ///   - idleDeadline: for both directions; nil is for ever.
+  ///   - readDeadline: for input; nil is for ever.
+  ///   - writeDeadline: for output; nil is for ever.
+  ///   - drainDeadline: for a close in order.
+  ///   - noDelay: whether small writes go at once.
   public init(
     highWatermark: Int = 256 << 10, lowWatermark: Int = 64 << 10,
     idleDeadline: Duration? = nil, readDeadline: Duration? = nil, writeDeadline: Duration? = nil,

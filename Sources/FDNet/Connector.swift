@@ -21,6 +21,11 @@ public struct ConnectError: Error, Equatable, Sendable {
   public let address: SocketAddress
   /// Why it could not be made.
   public let cause: Cause
+
+  package init(address: SocketAddress, cause: Cause) {
+    self.address = address
+    self.cause = cause
+  }
 }
 
 extension ConnectError: CustomStringConvertible {

@@ -14,6 +14,8 @@ public struct ListenError: Error, Equatable, Sendable {
     case refused(Errno)
     /// The poller did not take the socket.
     case poller(PollerError)
+    /// A descriptor that was passed is not what it should be; why, in words.
+    case unsuitable(String)
   }
 
   /// Where the listener was to listen.
@@ -29,6 +31,7 @@ extension ListenError: CustomStringConvertible {
       switch cause {
       case .refused(let errno): "\(errno) (errno \(errno.rawValue))\(hint(errno))"
       case .poller(let error): "\(error)"
+      case .unsuitable(let reason): reason
       }
     return "cannot listen on \(address): \(reason)"
   }
@@ -76,10 +79,10 @@ public final class Listener: Sendable {
 
   /// The address, with the port that the kernel chose if none was asked for.
   public let address: SocketAddress
-  private let poller: Poller
-  private let backlog: Int
-  private let sockets: [(socket: ListeningSocket, handle: FDHandle)]
-  private let shared: ListenerShared
+  let poller: Poller
+  let backlog: Int
+  let sockets: [(socket: ListeningSocket, handle: FDHandle)]
+  let shared: ListenerShared
 
   /// Binds, listens, and accepts from then on.
   ///
@@ -92,153 +95,76 @@ public final class Listener: Sendable {
   ///   - settings: of the accepted connections.
   ///   - makeHandler: called on the loop of each new connection; nil turns the client away.
   /// - Throws: `ListenError` with what the kernel refused.
-  public init(
+  public convenience init(
     _ address: SocketAddress, on poller: Poller, sharing: Sharing = .socketPerLoop,
     backlog: Int = 4096, settings: ConnectionSettings = ConnectionSettings(),
     makeHandler: @escaping @Sendable (Connection) -> (any ConnectionHandler)?
   ) throws(ListenError) {
+    let sockets = try ListeningSockets(
+      at: address, for: poller.loops, sharing: sharing, backlog: backlog, noDelay: settings.noDelay)
+    try self.init(sockets, on: poller, backlog: backlog, settings: settings, makeHandler)
+  }
+
+  /// Goes on with sockets that listen already, of a predecessor or of whoever has started this
+  /// program, and accepts from then on.
+  ///
+  /// Each of them is adopted, so that no client waits at one in vain: with fewer loops a loop gets
+  /// several. Loops that are left without are given sockets of their own as `sharing` says, or copies
+  /// where that is not possible. The file of a Unix socket is from here on this listener's to remove.
+  ///
+  /// - Parameters:
+  ///   - descriptors: listening stream sockets. They are the listener's from here on, which closes
+  ///     them; also if it throws.
+  ///   - address: where they listen; port 0 is any.
+  ///   - poller: started.
+  ///   - sharing: how the loops share the work.
+  ///   - backlog: clients that wait to be accepted, per socket; the kernel caps it (listen(2)).
+  ///   - settings: of the accepted connections.
+  ///   - makeHandler: called on the loop of each new connection; nil turns the client away.
+  /// - Throws: `ListenError`, `unsuitable` if a descriptor is something else.
+  public convenience init(
+    adopting descriptors: [FileDescriptor], at address: SocketAddress, on poller: Poller,
+    sharing: Sharing = .socketPerLoop, backlog: Int = 4096,
+    settings: ConnectionSettings = ConnectionSettings(),
+    makeHandler: @escaping @Sendable (Connection) -> (any ConnectionHandler)?
+  ) throws(ListenError) {
+    let sockets = try ListeningSockets(
+      adopting: descriptors.map(\.rawValue), at: address, for: poller.loops, sharing: sharing,
+      backlog: backlog, noDelay: settings.noDelay)
+    try self.init(sockets, on: poller, backlog: backlog, settings: settings, makeHandler)
+  }
+
+  private init(
+    _ plan: consuming ListeningSockets, on poller: Poller, backlog: Int,
+    settings: ConnectionSettings,
+    _ makeHandler: @escaping @Sendable (Connection) -> (any ConnectionHandler)?
+  ) throws(ListenError) {
     self.poller = poller
     self.backlog = backlog
-    let shares = Self.shares(poller.loops, address, sharing)
+    address = plan.address
     shared = ListenerShared(
-      poller.core, mostQueued: shares.count * backlog, settings: settings, makeHandler)
-    var descriptors = try Self.open(
-      shares.count, at: address, backlog: backlog, noDelay: settings.noDelay)
-    self.address =
-      SocketAddress.reading { fdp_local_address(descriptors[0], $0, $1) } ?? address
+      poller.core, mostQueued: plan.sockets.count * backlog, settings: settings, makeHandler)
     var sockets: [(ListeningSocket, FDHandle)] = []
     do throws(PollerError) {
-      for loops in shares {
-        let isShared = loops.count > 1 || address.family == .unix && shares.count > 1
-        let socket = ListeningSocket(shared, isShared: isShared)
-        var options: InsertOptions = .fresh
+      while let next = plan.sockets.first {
+        let socket = ListeningSocket(shared, isShared: next.isShared)
+        // Copies of it may be with another process.
+        var options: InsertOptions = [.fresh, .sharedWithOthers]
         // A stream would take clients that another loop has the time for.
-        options.formUnion(isShared ? .exclusive : [.stream, .listens])
+        options.formUnion(next.isShared ? .exclusive : [.stream, .listens])
         if !shared.mayTakeAhead { options.insert(.readsByPoll) }
-        if address.family == .unix { options.insert(.sharedWithOthers) }
         let handle = try poller.insert(
-          FileDescriptor(rawValue: descriptors[0]), handler: socket, on: .loops(loops),
+          FileDescriptor(rawValue: next.descriptor), handler: socket, on: .loops(next.loops),
           options: options)
-        descriptors.removeFirst()
+        plan.removeFirst()
         sockets.append((socket, handle))
       }
     } catch {
       for (_, handle) in sockets { poller.delete(handle) }
-      Self.giveUp(descriptors)
-      throw ListenError(address: address, cause: .poller(error))
+      plan.giveUp()
+      throw ListenError(address: plan.askedAddress, cause: .poller(error))
     }
     self.sockets = sockets
-  }
-
-  /// Which loops get a socket together.
-  private static func shares(
-    _ loops: [EventLoop], _ address: SocketAddress, _ sharing: Sharing
-  ) -> [[EventLoop]] {
-    if sharing == .socketPerLoop && address.family != .unix { return loops.map { [$0] } }
-    return Dictionary(grouping: loops, by: \.bit.group).values.map { $0 }
-  }
-
-  /// Makes the listening sockets of one address: copies of one for a Unix address, otherwise
-  /// sockets of their own that share the port.
-  private static func open(
-    _ count: Int, at address: SocketAddress, backlog: Int, noDelay: Bool
-  ) throws(ListenError) -> [Int32] {
-    var descriptors: [Int32] = []
-    var bound = address
-    do throws(Errno) {
-      for _ in 0..<count {
-        if address.family == .unix, let first = descriptors.first {
-          descriptors.append(try checked(fdp_duplicate(first, 0)))
-          continue
-        }
-        let isFirst = descriptors.isEmpty
-        let fd = try checked(fdp_socket(address.domain, Int32(SOCK_STREAM.rawValue)))
-        descriptors.append(fd)
-        if address.family != .unix { prepare(fd, address.family, isFirst: isFirst, noDelay) }
-        try bind(fd, to: bound, isFirst: isFirst)
-        _ = try checked(fdp_listen(fd, Int32(clamping: backlog)))
-        if isFirst { bound = SocketAddress.reading { fdp_local_address(fd, $0, $1) } ?? address }
-      }
-    } catch {
-      giveUp(descriptors)
-      throw ListenError(address: address, cause: .refused(error))
-    }
-    return descriptors
-  }
-
-  private static func checked(_ result: Int32) throws(Errno) -> Int32 {
-    guard result >= 0 else { throw Errno(rawValue: -result) }
-    return result
-  }
-
-  private static func prepare(
-    _ fd: Int32, _ family: SocketAddress.Family, isFirst: Bool, _ noDelay: Bool
-  ) {
-    _ = fdp_set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1)
-    if !isFirst { _ = fdp_set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) }
-    if family == .ipv6 { _ = fdp_set_option(fd, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
-    // Accepted sockets inherit it, which saves a system call per client.
-    if noDelay { _ = fdp_set_option(fd, Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
-  }
-
-  /// The first socket is bound without SO_REUSEPORT and gets it afterwards, for the ones that
-  /// follow: with it, bind(2) would succeed next to another program of the same user that listens
-  /// there in the same manner, and the two would share the clients.
-  private static func bind(
-    _ fd: Int32, to address: SocketAddress, isFirst: Bool
-  ) throws(Errno) {
-    var result = address.withSockAddr { fdp_bind(fd, $0, $1) }
-    if result == -EADDRINUSE && removeAbandonedSocket(address) {
-      result = address.withSockAddr { fdp_bind(fd, $0, $1) }
-    }
-    _ = try checked(result)
-    if isFirst && address.family != .unix { _ = fdp_set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) }
-  }
-
-  private static func giveUp(_ descriptors: [Int32]) {
-    // Only what one of these was bound to is ours to remove.
-    if let first = descriptors.first,
-      let path = SocketAddress.reading({ fdp_local_address(first, $0, $1) })?.unixPath
-    {
-      unlink(path)
-    }
-    for fd in descriptors { _ = fdp_close(fd) }
-  }
-
-  /// Removes the file of a Unix socket whose server is gone, which connect(2) tells. It says the
-  /// same of a file that is no socket: that one stays.
-  private static func removeAbandonedSocket(_ address: SocketAddress) -> Bool {
-    guard let path = address.unixPath, isSocket(path) else { return false }
-    let probe = fdp_socket(address.domain, Int32(SOCK_STREAM.rawValue))
-    guard probe >= 0 else { return false }
-    defer { _ = fdp_close(probe) }
-    return address.withSockAddr { fdp_connect(probe, $0, $1) } == -ECONNREFUSED && unlink(path) == 0
-  }
-
-  private static func isSocket(_ path: String) -> Bool {
-    var status = stat()
-    return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFSOCK
-  }
-
-  /// Stops listening. Clients that the kernel has already queued are still accepted.
-  public func close() {
-    guard !shared.isClosed.exchange(true, ordering: .relaxed) else { return }
-    if let path = address.unixPath { unlink(path) }
-    // No more were queued than that; who comes later is not waited for.
-    let bound = Int(Int32(clamping: backlog)) + 1
-    for (socket, handle) in sockets {
-      let owner = poller.loops.first { $0.owns(handle) }
-      let isRunning = owner?.run {
-        guard let owner else { return }
-        owner.quiet(handle) {
-          guard owner.owns(handle) else { return }
-          let atHand = owner.clientsAtHand(of: handle)
-          socket.acceptAll(handle, on: owner, bound: bound + atHand)
-          owner.delete(handle)
-        }
-      }
-      if isRunning != true { poller.delete(handle) }
-    }
   }
 
   /// What has been counted so far.

@@ -15,6 +15,9 @@ final class ListenerShared: @unchecked Sendable {
   private let mostQueued: Int
   let makeHandler: @Sendable (Connection) -> (any ConnectionHandler)?
   let isClosed = Atomic(false)
+  /// Nobody wants clients at the moment. Sequentially consistent, as is a socket's pause: each is
+  /// changed before the other is looked at, so that whoever comes last goes on.
+  let isHeld = Atomic(false)
   private let accepted = Atomic(0)
   private let turnedAway = Atomic(0)
   private let pauses = Atomic(0)
@@ -42,7 +45,8 @@ final class ListenerShared: @unchecked Sendable {
 
   var statistics: Listener.Statistics {
     Listener.Statistics(
-      accepted: accepted.load(ordering: .relaxed), turnedAway: turnedAway.load(ordering: .relaxed),
+      accepted: accepted.load(ordering: .relaxed),
+      turnedAway: turnedAway.load(ordering: .acquiring),
       pauses: pauses.load(ordering: .relaxed))
   }
 
@@ -52,7 +56,8 @@ final class ListenerShared: @unchecked Sendable {
 
   func noteAccept() { accepted.add(1, ordering: .relaxed) }
 
-  func noteTurnedAway() { turnedAway.add(1, ordering: .relaxed) }
+  /// After the pause that it brings has been counted: there are never fewer of those.
+  func noteTurnedAway() { turnedAway.add(1, ordering: .releasing) }
 
   /// Returns whether it is the first pause ever, which is worth a line in the log.
   func notePause() -> Bool { pauses.add(1, ordering: .relaxed).oldValue == 0 }
@@ -91,7 +96,6 @@ final class ListenerShared: @unchecked Sendable {
       guard reserve < 0 else { return false }
       _ = fdp_close(client)
       reserve = fdp_open_null()
-      noteTurnedAway()
       return true
     }
   }
@@ -105,6 +109,12 @@ final class ListeningSocket: DescriptorHandler, @unchecked Sendable {
 
   private let isShared: Bool
   private let accepts = Atomic<UInt32>(0)
+
+  // Set before the socket is disowned, read when it has left.
+
+  /// How many clients at most are accepted then.
+  var lastAccepts = 0
+  var whenGone: @Sendable () -> Void = {}
 
   /// How many clients one event may bring: the other descriptors want their turn, and the other
   /// loops their share.
@@ -127,8 +137,8 @@ final class ListeningSocket: DescriptorHandler, @unchecked Sendable {
     acceptAll(handle, on: loop, bound: acceptsPerEvent)
   }
 
-  private func isPaused(_ loop: EventLoop) -> Bool {
-    paused.load(ordering: .relaxed) & loop.bit.mask.rawValue != 0
+  func isPaused(_ loop: EventLoop) -> Bool {
+    paused.load(ordering: .sequentiallyConsistent) & loop.bit.mask.rawValue != 0
   }
 
   /// Accepts what is queued, at most `bound` clients.
@@ -136,7 +146,10 @@ final class ListeningSocket: DescriptorHandler, @unchecked Sendable {
     for _ in 0..<bound {
       switch loop.accept(handle, takingAhead: shared.mayTakeAhead) {
       case .done(let fd):
-        if shared.takeBackReserve(from: Int32(fd)) { return pause(handle, on: loop) }
+        if shared.takeBackReserve(from: Int32(fd)) {
+          pause(handle, on: loop)
+          return shared.noteTurnedAway()
+        }
         shared.noteAccept()
         if isShared && accepts.add(1, ordering: .relaxed).newValue % Self.acceptsPerTurn == 0 {
           loop.letOthersGoFirst(handle)
@@ -146,8 +159,8 @@ final class ListeningSocket: DescriptorHandler, @unchecked Sendable {
         return
       case .failed(.tooManyOpenFiles), .failed(.tooManyOpenFilesInSystem), .failed(.noBufferSpace),
         .failed(.noMemory):
-        shared.turnAway(handle, on: loop)
-        return pause(handle, on: loop)
+        pause(handle, on: loop)
+        return shared.turnAway(handle, on: loop)
       case .failed(.badFileDescriptor), .failed(.invalidArgument), .failed(.notSocket):
         // Closed behind our back, or shut down: nothing will come any more.
         return loop.stop(.read, handle)
@@ -188,8 +201,25 @@ final class ListeningSocket: DescriptorHandler, @unchecked Sendable {
     loop.stop(.read, handle)
     loop.schedule(after: Self.pause) { [self] in
       shared.restoreReserve()
-      paused.bitwiseAnd(~loop.bit.mask.rawValue, ordering: .relaxed)
-      loop.want(.read, handle)
+      paused.bitwiseAnd(~loop.bit.mask.rawValue, ordering: .sequentiallyConsistent)
+      if !shared.isHeld.load(ordering: .sequentiallyConsistent) { loop.want(.read, handle) }
     }
+  }
+  /// After a disown nobody waits for clients here any more. Whoever has come before that may have
+  /// woken this process and not the one that listens now, and is accepted; the rest is that one's.
+  override func departed(_ handle: FDHandle, _ departure: Departure) {
+    if case .disowned(let descriptor) = departure {
+      if let loop = EventLoop.current {
+        for _ in 0..<lastAccepts {
+          let client = fdp_accept(descriptor.rawValue, nil, nil)
+          if client == -ECONNABORTED { continue }
+          guard client >= 0 else { break }
+          shared.noteAccept()
+          begin(client, on: loop)
+        }
+      }
+      _ = fdp_close(descriptor.rawValue)
+    }
+    whenGone()
   }
 }

@@ -136,6 +136,28 @@ extension SocketAddress: CustomStringConvertible {
     }
   }
 
+  /// The address without its port, as Forwarded and X-Forwarded-For have it: one of another kind is
+  /// `unknown` (RFC 7239, section 6.2).
+  package var hostText: String {
+    switch storage {
+    case .ipv4(let address, _):
+      let (a, b, c, d) = unsafeBitCast(address, to: (UInt8, UInt8, UInt8, UInt8).self)
+      return "\(a).\(b).\(c).\(d)"
+    case .ipv6(let high, let low, _, _): return Self.ipv6Numerals((high, low))
+    case .unix: return "unknown"
+    }
+  }
+
+  /// The address with port 0: the machine that it is of.
+  package var host: SocketAddress {
+    switch storage {
+    case .ipv4(let address, _): SocketAddress(.ipv4(address, port: 0))
+    case .ipv6(let high, let low, let zone, _):
+      SocketAddress(.ipv6(high: high, low: low, zone: zone, port: 0))
+    case .unix: SocketAddress(.unix([]))
+    }
+  }
+
   private static func ipv6Numerals(_ address: (high: UInt64, low: UInt64)) -> String {
     withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(INET6_ADDRSTRLEN)) { buffer in
       withUnsafePointer(to: address) { address in

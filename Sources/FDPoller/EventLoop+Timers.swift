@@ -15,6 +15,14 @@ enum TimerCall {
 /// An object with one timer, which saves the closure.
 package protocol TimerTarget: AnyObject {
   func timerFired(on loop: EventLoop)
+
+  /// The loop has stopped, and the timer will not fire.
+  func timerDropped()
+}
+
+extension TimerTarget {
+  /// Nothing: what has ended with the loop was told by other means.
+  package func timerDropped() {}
 }
 
 extension EventLoop {

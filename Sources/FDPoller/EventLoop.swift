@@ -24,6 +24,7 @@ public final class EventLoop: @unchecked Sendable {
   let backend: KernelPoller
   let mailbox: Mailbox<CustodyWord, EventFDParker, Wish>
   let counters = Counters()
+  let afterlife = Afterlife()
   private let ended = Atomic(false)
 
   // What follows is the loop thread's alone. Its exclusivity is not checked at run time: a check
@@ -34,12 +35,16 @@ public final class EventLoop: @unchecked Sendable {
   /// Calls that wait for the end of what runs now.
   @exclusivity(unchecked) var deferred: [Deferred] = []
   /// The array whose turn comes next, kept for its memory.
-  var deferredSpare: [Deferred] = []
+  @exclusivity(unchecked) var deferredSpare: [Deferred] = []
   /// Rises with every byte operation that moved something, so that a handler that moved nothing
   /// shows.
   @exclusivity(unchecked) var progress: UInt64 = 0
   /// While a handler deals with a poke: whose, and how often that poke may still be passed on.
-  var pokeInHand: (handle: FDHandle, hops: Int)?
+  @exclusivity(unchecked) var pokeInHand: (handle: FDHandle, hops: Int)?
+  /// Pieces of tasks that wait for their turn.
+  @exclusivity(unchecked) var jobs = JobQueue()
+  /// Of the job that runs now; nil if none does, or it is bound to no home.
+  @exclusivity(unchecked) var homeInHand: Unmanaged<TaskHome>?
   @exclusivity(unchecked) private var stage = Stage.running
   @exclusivity(unchecked) private var tickStart = EventLoop.clock()
   /// Room for one receive; its contents are gone with the next one.
@@ -125,15 +130,22 @@ extension EventLoop {
       while !deferred.isEmpty { runDeferred() }
     }
     dropTimers()
+    runLeftovers(rounds: 64)
+    while let job = jobs.popFirst() { afterlife.accept(job, of: self) }
     ended.store(true, ordering: .releasing)
   }
 
   /// The poller ends without having had a thread for this loop.
   func endWithoutThread() {
     var mail = mailbox.close()
-    while mail.popFirst() != nil {}
+    while let wish = mail.popFirst() {
+      if case .job(let job) = wish { afterlife.accept(job, of: self) }
+    }
     ended.store(true, ordering: .releasing)
   }
+
+  /// Whether no timer will fire any more. On the loop.
+  var hasStopped: Bool { stage == .ended || hasEnded }
 
   /// Whether the loop does nothing any more. Callable from any thread.
   var hasEnded: Bool { ended.load(ordering: .acquiring) }
@@ -141,10 +153,13 @@ extension EventLoop {
   /// Callable from any thread.
   var ticks: UInt64 { counters[.ticks] }
 
-  private func tick() {
+  /// One round; the loop's thread makes one after the other until the poller stops. A closure given
+  /// to `run` may make some within its own, which is how single ticks are measured. On the loop.
+  package func tick() {
     readMail()
     runTimers(at: tickTime)
     runDeferred()
+    runTurns()
     if core.isStopping { advanceStop() }
     counters.add(.ticks)
     let now = Self.clock()
@@ -197,7 +212,9 @@ extension EventLoop {
 
   /// How long the coming wait may be, in nanoseconds; 0 if something is left to do.
   private func waitLimit(at now: UInt64) -> UInt64? {
-    guard deferred.isEmpty, stage != .ended, mailbox.prepareToSleep() else { return 0 }
+    guard deferred.isEmpty, jobs.isEmpty, stage != .ended, mailbox.prepareToSleep() else {
+      return 0
+    }
     var limit: UInt64? = stage == .closing ? Self.closingRound : nil
     if let tick = timers.nextExpiry() {
       let expiry = tick * Self.nanosecondsPerTick
@@ -223,9 +240,6 @@ extension EventLoop {
 // MARK: - Events
 
 extension EventLoop {
-  /// How many events in a row without progress make a descriptor suspicious.
-  private static var spinLimit: UInt32 { 1_000_000 }
-
   @inline(__always)
   func dispatch(_ readiness: Readiness, to handle: FDHandle) {
     counters.add(.events)
@@ -259,12 +273,12 @@ extension EventLoop {
     }
   }
 
-  /// Counts an event without progress. A million of them in a row is reported once.
+  /// Counts an event without progress. So many of them in a row are reported once.
   @inline(never)
   private func noteSpin(of handle: FDHandle) {
     let count = core.table[handle.fd].eventsWithoutProgress
       .wrappingAdd(1, ordering: .relaxed).newValue
-    if count == Self.spinLimit {
+    if count == core.configuration.spinLimit {
       counters.add(.spinningDescriptors)
       core.configuration.logger.warning(
         "a descriptor gets event after event and its handler does nothing about it",
@@ -296,72 +310,6 @@ extension EventLoop {
   }
 }
 
-// MARK: - Mail
-
-/// What one thread asks of a loop.
-enum Wish {
-  case call(@Sendable () -> Void)
-  /// Tell the kernel for the first time.
-  case register(FDHandle, Interest)
-  case change(FDHandle, adding: Interest, removing: Interest)
-  /// It was taken over: forget it unless it has come back.
-  case reconcile(FDHandle)
-  /// Run the orphan deletion that somebody else has claimed.
-  case finish(FDHandle, Duty)
-  /// Forget it; the last loop that does starts what is to follow.
-  case remove(FDHandle, RemovalRound)
-  /// Act as if an event had come, or pass it on, at most so often.
-  case poke(FDHandle, hops: Int)
-}
-
-extension EventLoop {
-  /// Puts a letter into the loop's mailbox. Callable from any thread.
-  ///
-  /// - Returns: false if the loop has stopped.
-  func post(_ letter: Letter<Wish>) -> Bool {
-    let sender = EventLoop.current
-    switch mailbox.post(letter) {
-    case .delivered:
-      core.count(.wakeUpsSuppressed, for: sender)
-      return true
-    case .deliveredWaking:
-      core.count(.wakeUpsSent, for: sender)
-      return true
-    case .refused:
-      return false
-    }
-  }
-
-  func post(_ wish: Wish) -> Bool { post(Letter(wish)) }
-
-  private func readMail() {
-    var mail = mailbox.take()
-    while let wish = mail.popFirst() { fulfil(wish) }
-  }
-
-  private func fulfil(_ wish: Wish) {
-    switch wish {
-    case .call(let body):
-      body()
-    case .register(let handle, let interest):
-      if owns(handle) { backend.setInterest(interest, of: handle, options(of: handle)) }
-    case .change(let handle, let adding, let removing):
-      change(handle, adding: adding, removing: removing)
-    case .reconcile(let handle):
-      reconcile(handle)
-    case .finish(let handle, let duty):
-      core.finish(handle, duty, on: self)
-    case .remove(let handle, let round):
-      backend.remove(handle)
-      round.loopIsDone()
-    case .poke(let handle, let hops):
-      takePoke(handle, hops: hops)
-    }
-  }
-
-  func options(of handle: FDHandle) -> InsertOptions { core.table[handle.fd].options }
-}
-
 // MARK: - Stopping
 
 extension EventLoop {
@@ -380,9 +328,20 @@ extension EventLoop {
     while !deferred.isEmpty { runDeferred() }
   }
 
+  /// Tasks that are told of the end, and what they defer. They may go on for ever.
+  func runLeftovers(rounds: Int) {
+    var left = rounds
+    while left > 0 && !jobs.isEmpty || !deferred.isEmpty {
+      left -= 1
+      runJobs()
+      runDeferred()
+    }
+  }
+
   /// Timers often refer to their loop, which would keep itself for ever.
   private func dropTimers() {
     var dropped = TimerWheel<TimerCall>(now: 0)
     swap(&timers, &dropped)
+    for case .target(let target) in dropped.payloads { target.timerDropped() }
   }
 }

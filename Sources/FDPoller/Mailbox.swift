@@ -39,7 +39,7 @@ package protocol Parker: ~Copyable, Sendable {
 package final class Letter<Message> {
   let message: Message
   /// The letter that was the newest before this one was posted; 0 if there was none.
-  package fileprivate(set) var older: UInt64 = 0
+  @exclusivity(unchecked) package fileprivate(set) var older: UInt64 = 0
 
   package init(_ message: Message) { self.message = message }
 }

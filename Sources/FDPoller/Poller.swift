@@ -82,7 +82,8 @@ public final class Poller: Sendable {
 
   deinit {
     switch phase.load(ordering: .acquiring) {
-    case .new, .stopped: break
+    case .new: for loop in loops { loop.endWithoutThread() }
+    case .stopped: break
     case .starting, .running, .stopping: preconditionFailure("stop a poller before it is dropped")
     }
   }
@@ -119,6 +120,11 @@ public final class Poller: Sendable {
     core.beginRun()
     for loop in loops { loop.mailbox.parker.unpark() }
     phase.store(.running, ordering: .releasing)
+  }
+
+  /// Starts the poller, unless somebody has done so before.
+  package func startIfNew() throws(PollerError) {
+    if phase.load(ordering: .acquiring) == .new { try start() }
   }
 
   private func move(from before: Phase, to after: Phase) -> Bool {
@@ -270,6 +276,9 @@ extension Poller {
       outside: core.outside.snapshot(name: "outside"),
       liveDescriptors: core.liveDescriptors)
   }
+
+  /// What the loops wait with: not `automatic`.
+  public var io: IOBackend { loops[0].backend.uring == nil ? .epoll : .uring }
 
   /// The slot of a descriptor number in words: its state, masks, home loop, and whether it is
   /// parked.

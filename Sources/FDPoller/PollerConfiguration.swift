@@ -21,6 +21,8 @@ public struct PollerConfiguration: Sendable {
   public var logger = Logger(label: "fd-poller")
 
   var ringSetup = RingSetup()
+  /// How many events in a row without progress make a descriptor suspicious.
+  var spinLimit: UInt32 = 1_000_000
 
   /// A configuration that is the default in everything else; see the properties.
   public init(threads: Int = 1, groups: Int? = nil) {
@@ -30,7 +32,7 @@ public struct PollerConfiguration: Sendable {
 
   /// - Returns: the number of groups.
   /// - Throws: `PollerError.invalidConfiguration` with what to change.
-  func validated() throws(PollerError) -> Int {
+  package func validated() throws(PollerError) -> Int {
     let most = ThreadBit.maximumGroups * ThreadBit.threadsPerGroup
     guard 1...most ~= threads else {
       throw .invalidConfiguration("threads is \(threads); it can be 1 to \(most)")

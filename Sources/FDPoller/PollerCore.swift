@@ -99,10 +99,14 @@ extension PollerCore {
 
   private func beginInsert() throws(PollerError) {
     if fdp_is_forked_child() { throw .forked }
-    let before = life.wrappingAdd(1, ordering: .acquiringAndReleasing).oldValue
-    if before & (Self.running | Self.stopping) != Self.running {
-      endDescriptor()
-      throw .notRunning
+    // What is refused is never counted: a poller that has stopped has no descriptor at any moment.
+    var before = life.load(ordering: .relaxed)
+    var isCounted = false
+    while !isCounted {
+      guard before & (Self.running | Self.stopping) == Self.running else { throw .notRunning }
+      // The order is that of the stop: whoever is counted before it is waited for.
+      (isCounted, before) = life.weakCompareExchange(
+        expected: before, desired: before + 1, ordering: .acquiringAndReleasing)
     }
   }
 
@@ -215,6 +219,8 @@ extension PollerCore {
       metadata: ["descriptor": "\(handle)", "errno": "\(errno)"])
     _ = delete(handle)
   }
+
+  var descriptorBound: Int32 { numberBound.load(ordering: .relaxed) }
 
   private func raiseNumberBound(above fd: Int32) {
     if numberBound.load(ordering: .relaxed) <= fd { numberBound.max(fd + 1, ordering: .relaxed) }
@@ -369,12 +375,7 @@ extension PollerCore {
 extension PollerCore {
   func describe(_ fd: Int32) -> String {
     guard table.contains(fd) else { return "fd \(fd): beyond the table of \(table.count)" }
-    let state = table[fd].ownership.state
-    guard !state.isFree else { return "fd \(fd): \(state)" }
-    let home = table[fd].home.load(ordering: .relaxed)
-    let handle = FDHandle(fd: fd, generation: table[fd].ownership.generation)
-    let parked = table[fd].parking.isParked(handle.generation)
-    return "fd \(fd): \(state), home \(loops[Int(home)].name)" + (parked ? ", parked" : "")
+    return look(at: fd)?.description ?? "fd \(fd): \(table[fd].ownership.state)"
   }
 
   /// What a stop still waits for, in words: descriptors, and the loops that are stuck.

@@ -36,6 +36,8 @@ public enum PollerCounter: Int, CaseIterable, Sendable {
   /// Messages to a loop that was awake and needed no wake-up.
   case wakeUpsSuppressed
   case timersFired
+  /// Pieces of tasks that were run.
+  case jobs
   case longestTickNanoseconds
   /// Ticks that were longer than the configured limit.
   case longTicks

@@ -25,7 +25,7 @@
 // 1. A level never wraps round: its timers are in buckets behind the cursor's digit (on level 0, or
 //    at it).
 // 2. A timer is due before all timers of higher levels. So the first occupied bucket of the first
-//    occupied level holds the earliest timer, and finding it takes one look at each level's bitmap.
+//    occupied level holds the earliest timer, and finding it takes a look at two bitmaps.
 // 3. The cursor may jump to any tick before the start of that bucket, and no timer changes its
 //    place: time in which nothing is due costs nothing.
 // 4. When the cursor reaches that start, the bucket's timers share one digit more with it. They
@@ -66,11 +66,15 @@ package struct TimerWheel<Payload>: ~Copyable {
   private var firstFree = Node.none
   /// For each level, one bit for each bucket that is not empty.
   private var occupied = [11 of UInt64](repeating: 0)
+  /// One bit for each level that is not empty.
+  private var occupiedLevels: UInt16 = 0
   /// The tick that the wheel has reached: no timer is due before it. It trails `now` only while
   /// expired timers are left to be popped.
   private var cursor: UInt64
   /// The latest tick that the caller has named as the present.
   private var now: UInt64
+  /// The latest tick at which no expired timer was left.
+  private var settled: UInt64
 
   /// The number of timers that have neither fired nor been cancelled.
   package private(set) var count = 0
@@ -80,6 +84,7 @@ package struct TimerWheel<Payload>: ~Copyable {
     nodes = (0..<Bucket.count).map { Node(head: $0) }
     cursor = now
     self.now = now
+    settled = now
   }
 
   /// Adds a timer.
@@ -108,6 +113,9 @@ package struct TimerWheel<Payload>: ~Copyable {
     return remove(index)
   }
 
+  /// What waits, in no order.
+  package var payloads: [Payload] { nodes.compactMap(\.payload) }
+
   /// Removes the earliest of the expired timers.
   ///
   /// A call takes constant time, but for timers that cascade on the way: all those of a bucket at
@@ -117,6 +125,9 @@ package struct TimerWheel<Payload>: ~Copyable {
   /// - Returns: the timer's payload, or nil if no timer is due at `now` or before.
   package mutating func popExpired(at now: UInt64) -> Payload? {
     assert(now >= self.now, "time does not go back")
+    // Most ticks of a busy loop are in the millisecond of the one before: nothing is due in it that
+    // was not then.
+    if now == settled { return nil }
     self.now = max(self.now, now)
     // Every turn starts on a lower level than the one before, so there are at most eleven.
     while let bucket = earliest {
@@ -127,6 +138,7 @@ package struct TimerWheel<Payload>: ~Copyable {
       cascade(bucket)
     }
     cursor = self.now
+    settled = self.now
     return nil
   }
 
@@ -179,10 +191,19 @@ private struct Bucket {
 extension TimerWheel {
   /// The bucket that holds the earliest timer.
   private var earliest: Bucket? {
-    for level in occupied.indices where occupied[level] != 0 {
-      return Bucket(level: level, digit: occupied[level].trailingZeroBitCount)
-    }
-    return nil
+    guard occupiedLevels != 0 else { return nil }
+    let level = occupiedLevels.trailingZeroBitCount
+    return Bucket(level: level, digit: occupied[level].trailingZeroBitCount)
+  }
+
+  private mutating func noteFilled(_ bucket: Bucket) {
+    occupied[bucket.level] |= 1 << bucket.digit
+    occupiedLevels |= 1 << bucket.level
+  }
+
+  private mutating func noteEmptied(_ bucket: Bucket) {
+    occupied[bucket.level] &= ~(1 << bucket.digit)
+    if occupied[bucket.level] == 0 { occupiedLevels &= ~(1 << bucket.level) }
   }
 
   /// Spreads a bucket, at whose start the cursor has arrived, over the levels below.
@@ -190,7 +211,7 @@ extension TimerWheel {
     assert(bucket.start(seenFrom: cursor) == cursor)
     var index = nodes[bucket.number].next
     nodes[bucket.number] = Node(head: bucket.number)
-    occupied[bucket.level] &= ~(1 << bucket.digit)
+    noteEmptied(bucket)
     while index != bucket.number {
       let next = nodes[index].next
       append(index)
@@ -250,7 +271,7 @@ extension TimerWheel {
     nodes[index].next = bucket.number
     nodes[last].next = index
     nodes[bucket.number].previous = index
-    occupied[bucket.level] |= 1 << bucket.digit
+    noteFilled(bucket)
   }
 
   /// Takes a timer out of its bucket and frees its node.
@@ -259,11 +280,8 @@ extension TimerWheel {
     let previous = nodes[index].previous
     nodes[previous].next = next
     nodes[next].previous = previous
-    if next == previous {
-      // Only the head is both neighbours: the bucket is empty now.
-      let bucket = Bucket(number: next)
-      occupied[bucket.level] &= ~(1 << bucket.digit)
-    }
+    // Only the head is both neighbours: the bucket is empty now.
+    if next == previous { noteEmptied(Bucket(number: next)) }
     nodes[index].generation &+= 1
     nodes[index].next = firstFree
     firstFree = index
@@ -285,6 +303,7 @@ extension TimerWheel {
       for bucket in (0..<Bucket.count).map(Bucket.init) {
         let isOccupied = occupied[bucket.level] & 1 << bucket.digit != 0
         assert(isOccupied == (nodes[bucket.number].next != bucket.number))
+        assert((occupied[bucket.level] != 0) == (occupiedLevels & 1 << bucket.level != 0))
         live += checkedLength(of: bucket)
       }
       assert(live == count)

@@ -1,11 +1,14 @@
 public import ArgumentParser
-import FDNet
+public import FDNet
 public import FDPoller
+public import ReverseProxy
 
-// The types of the command line's values.
+// The words that stand for values, on the command line and in a file.
 
 /// What is spoken on the proxied connections.
 enum Mode: String, CaseIterable, ExpressibleByArgument {
+  /// HTTP/1.1: each request goes where it belongs.
+  case http
   /// Bytes, whatever they mean.
   case tcp
 }
@@ -23,27 +26,7 @@ enum AcceptMode: String, CaseIterable, ExpressibleByArgument {
   }
 }
 
+extension AccessLogConfiguration.Format: ExpressibleByArgument {}
 extension Balance: ExpressibleByArgument {}
 extension IOBackend: ExpressibleByArgument {}
-
-/// A time in seconds, with decimals; 0 is none.
-struct Seconds: ExpressibleByArgument, CustomStringConvertible {
-  let value: Double
-
-  /// More would be more than a year, and is rather a mistake.
-  private static let longest = 31_536_000.0
-
-  init(_ value: Double) { self.value = value }
-
-  init?(argument: String) {
-    guard let value = Double(argument), 0...Self.longest ~= value else { return nil }
-    self.value = value
-  }
-
-  var duration: Duration { .seconds(value) }
-  /// Nil for none.
-  var limit: Duration? { value == 0 ? nil : duration }
-
-  var description: String { value == value.rounded() ? "\(Int(value))" : "\(value)" }
-  var defaultValueDescription: String { description }
-}
+extension ReusePolicy: ExpressibleByArgument {}

@@ -9,6 +9,7 @@ struct FDProxy: ParsableCommand {
     abstract: "A reverse proxy whose threads share and hand over their connections.",
     usage: """
       fdproxy --listen ADDRESS --backend ADDRESS [--backend ADDRESS ...] [OPTION ...]
+      fdproxy --config FILE [--check]
       fdproxy demo [--once]
       """,
     discussion: "The options of a proxy are listed by: fdproxy serve --help",
@@ -32,6 +33,10 @@ extension FDProxy {
     switch error {
     case let failure as Failure:
       complain(failure.description, failure.exitCode)
+    case let error as SettingsError:
+      // Its lines begin with the place in the file, as those of a compiler.
+      StandardStream.error.write("\(error)\n")
+      Glibc.exit(error.exitCode)
     case PollerError.invalidConfiguration(let text):
       complain(text, 2)
     case let code as ExitCode:

@@ -1,6 +1,6 @@
 import Glibc
 
-/// Opens once; whoever waits for it goes on. Callable from any thread, and `open` more than once.
+/// Lets one wait go on for each time that it is opened. `open` is callable from any thread.
 final class Latch: @unchecked Sendable {
   private let semaphore = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
 

@@ -6,6 +6,11 @@ public enum ProofCatalogue {
   public static let scenarios: [ProofScenario] =
     (2...4).flatMap(ProofScenario.custody) + MailboxScenario.all.map(\.scenario)
     + ParkingScenario.all.map(\.scenario) + PoolScenario.all.map(\.scenario)
+    + RegistryScenario.all.map(\.scenario) + FlightScenario.all.map(\.scenario)
+    + CacheScenario.all.map(\.scenario)
+
+  /// The shapes that the coordination primitives answer: each is a violation.
+  public static let incidents: [ProofScenario] = Incidents.all
 
   /// Every scenario under each of its models.
   ///
@@ -25,7 +30,7 @@ public enum ProofCatalogue {
       return ProofScenario(custody: mix.roles, isShared: mix.isShared, subject: subject)
     }
     guard case .oneWord = subject else { return nil }
-    return scenarios.first { $0.name == name }
+    return (scenarios + incidents).first { $0.name == name }
   }
 
   private static func mix(_ name: String) -> (roles: [Role], isShared: Bool)? {

@@ -13,7 +13,9 @@ public enum StressCatalogue {
     SlowReader.self,
     FDExhaustion.self,
     ProxyChain.self,
+    LiveMoves.self,
     MassClose.self,
     ShutdownMidway.self,
+    Coordination.self,
   ]
 }

@@ -9,8 +9,8 @@ struct Explore: ParsableCommand {
     discussion: """
       Scenarios of the ownership word are named by what their threads do to one descriptor, joined \
       by +, with shared: before it if several may be inside at once: event+delete, \
-      shared:event+event+delete. --list has the words, and the scenarios of mailbox, parking \
-      and pool.
+      shared:event+event+delete. --list has the words, and the scenarios of mailbox, parking, \
+      pool and the coordination primitives.
 
       Exit codes: 0 proved, 1 violation, 3 not exhausted, 2 usage.
       """)
@@ -155,10 +155,12 @@ struct Explore: ParsableCommand {
       let (scenario, _) = ProofScenario.scenario(for: shown.defect)
       print("  \(shown.defect.rawValue): \(scenario.name) (\(models))")
     }
-    print("Mailbox, parking and pool:")
+    print("Mailbox, parking, pool, registry, flight and cache:")
     for scenario in ProofCatalogue.scenarios where scenario.name.contains(":") {
       if !scenario.name.hasPrefix("shared:") { print("  \(scenario.name)") }
     }
+    print("Incidents, which the registry and the cache answer:")
+    for scenario in ProofCatalogue.incidents { print("  \(scenario.name)") }
   }
 }
 

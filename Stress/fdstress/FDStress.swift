@@ -7,17 +7,24 @@ struct FDStress: ParsableCommand {
     abstract: "Tries to break the poller, and says which ledger does not balance.",
     discussion: """
       run does it with real threads and sockets, hunt looks for a defect by its name, explore tries \
-      every order that a few threads can take.
+      every order that a few threads can take, wedge lets one peer hang and measures the others. \
+      workload and budget measure single operations.
 
       Exit codes: 0 every ledger balances, 1 one does not, 2 usage, 3 not every order could be \
       explored, 4 something does not go on.
       """,
-    subcommands: [List.self, Run.self, HuntCommand.self, Explore.self])
+    subcommands: [
+      List.self, Run.self, HuntCommand.self, Explore.self, WedgeCommand.self,
+      WedgeChildCommand.self, WorkloadCommand.self, BudgetCommand.self,
+    ])
 }
 
 struct List: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "List the scenarios, the places where threads can lose time, or the defects.")
+    abstract: """
+      List the scenarios, the places where threads can lose time, the defects, or the \
+      wedges.
+      """)
 
   @Flag(help: "The places for --delay-at.")
   var points = false
@@ -25,8 +32,13 @@ struct List: ParsableCommand {
   @Flag(help: "The defects that hunt looks for.")
   var defects = false
 
+  @Flag(help: "What wedge lets hang.")
+  var wedges = false
+
   func validate() throws {
-    if points && defects { throw ValidationError("give --points or --defects, not both") }
+    guard [points, defects, wedges].count(where: { $0 }) < 2 else {
+      throw ValidationError("give one of --points, --defects and --wedges")
+    }
   }
 
   func run() {
@@ -35,6 +47,8 @@ struct List: ParsableCommand {
         HuntCatalogue.hunts.map { hunt in
           [hunt.defect, hunt.summary + (hunt.doubt.map { "; it may not show: \($0)" } ?? "")]
         })
+    } else if wedges {
+      printTable(WedgeCatalogue.wedges.map { [$0.name, $0.summary] })
     } else if points {
       printTable(DelayPointNames.all.map { [$0.name, $0.place] })
     } else {

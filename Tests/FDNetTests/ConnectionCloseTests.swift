@@ -1,4 +1,5 @@
 import FDPoller
+import Glibc
 import SystemPackage
 import TestKit
 import Testing
@@ -9,7 +10,7 @@ import Testing
 struct ConnectionCloseTests {
   @Test("after finishOutput the peer reads the end, and input goes on", arguments: Family.all)
   func outputFirst(family: Family) async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let recorder = Recorder.keepingOpen()
       let link = try await Link(family, on: poller.loops[0], recorder)
       try await link.call {
@@ -30,7 +31,7 @@ struct ConnectionCloseTests {
 
   @Test("the peer's end is told once, and output works on", arguments: Family.all)
   func inputFirst(family: Family) async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let recorder = Recorder.keepingOpen()
       let link = try await Link(family, on: poller.loops[0], recorder)
       try link.peer.send("bye")
@@ -51,7 +52,7 @@ struct ConnectionCloseTests {
 
   @Test("a close sends everything first, though the peer goes on sending", arguments: Family.all)
   func closeLingers(family: Family) async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let recorder = Recorder()
       let link = try await Link(
         family, on: poller.loops[0], recorder,
@@ -87,7 +88,7 @@ struct ConnectionCloseTests {
 
   @Test("a close waits for a peer that does not end until the drain deadline, no longer")
   func drainDeadline() async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let recorder = Recorder()
       let settings = ConnectionSettings(drainDeadline: .milliseconds(100))
       let link = try await Link(on: poller.loops[0], recorder, settings: settings)
@@ -103,9 +104,42 @@ struct ConnectionCloseTests {
     }
   }
 
+  @Test("a close goes on beyond the drain deadline as long as the peer takes something")
+  func slowPeer() async throws {
+    try await withTestedPoller(threads: 1) { poller in
+      let recorder = Recorder()
+      let link = try await Link(
+        on: poller.loops[0], recorder,
+        settings: ConnectionSettings(drainDeadline: .milliseconds(1500)), sendBuffer: 16384,
+        receiveBuffer: 16384)
+      let bytes = pattern(1 << 20)
+      try await link.call {
+        $0.write(bytes.span.bytes)
+        $0.close()
+      }
+      // For longer than the deadline, but never for so long at a time.
+      let received = try await Background {
+        var received: [UInt8] = []
+        let start = ContinuousClock.now
+        while received.count < bytes.count {
+          let part = try link.peer.receive(atMost: 32 << 10)
+          guard !part.isEmpty else { break }
+          received += part
+          let isEarly = ContinuousClock.now - start < .seconds(3)
+          usleep(isEarly ? 100_000 : 0)
+        }
+        return received
+      }.value()
+      #expect(received == bytes)
+      link.peer.finish()
+      #expect(await eventually { recorder.isClosed })
+      #expect(recorder.log.closes == [.finished])
+    }
+  }
+
   @Test("a peer that takes nothing cannot hold a closing connection either")
   func drainDeadlineWithQueue() async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let recorder = Recorder()
       let settings = ConnectionSettings(drainDeadline: .milliseconds(50))
       let link = try await Link(
@@ -121,7 +155,7 @@ struct ConnectionCloseTests {
 
   @Test("an abort is a reset for the peer", arguments: Family.tcp)
   func abortResets(family: Family) async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let recorder = Recorder()
       let link = try await Link(family, on: poller.loops[0], recorder)
       try await link.call { $0.abort() }
@@ -131,9 +165,33 @@ struct ConnectionCloseTests {
     }
   }
 
+  @Test("who abandons a connection is not told of its end", arguments: [false, true])
+  func abandoned(isGone: Bool) async throws {
+    try await withTestedPoller(threads: 1) { poller in
+      let loop = poller.loops[0]
+      let recorder = Recorder()
+      let link = try await Link(on: loop, recorder)
+      if isGone {
+        // Gone before it had this handler, whose call is on its way.
+        try await link.call { $0.handler = nil }
+        try await link.call { $0.abort() }
+        try await loop.call {}
+      }
+      try await link.call {
+        if isGone { $0.setHandler(recorder) }
+        $0.abandon()
+        #expect($0.isClosing)
+      }
+      #expect(throws: Errno.connectionReset) { try link.peer.receive() }
+      for _ in 0..<3 { try await loop.call {} }
+      #expect(poller.snapshot().liveDescriptors == 0)
+      #expect(recorder.log.closes.isEmpty)
+    }
+  }
+
   @Test("an abort drops what is queued", arguments: Family.all)
   func abortWithQueue(family: Family) async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let recorder = Recorder()
       let link = try await Link(
         family, on: poller.loops[0], recorder, sendBuffer: 4096, receiveBuffer: 4096)
@@ -152,7 +210,7 @@ struct ConnectionCloseTests {
 
   @Test("the peer's reset is told as such", arguments: Family.tcp)
   func peerResets(family: Family) async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let recorder = Recorder()
       let link = try await Link(family, on: poller.loops[0], recorder)
       link.peer.reset()
@@ -164,7 +222,7 @@ struct ConnectionCloseTests {
 
   @Test("a write into a reset connection ends it, and is refused if the kernel is asked at once")
   func writeAfterReset() async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let recorder = Recorder()
       // Paused, so that it does not learn of the reset by itself.
       let link = try await Link(on: poller.loops[0], recorder) { $0.pauseReading() }
@@ -185,7 +243,7 @@ struct ConnectionCloseTests {
 
   @Test("a reset while output is queued ends a paused connection")
   func resetWhileQueued() async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let recorder = Recorder()
       let link = try await Link(
         on: poller.loops[0], recorder, sendBuffer: 4096, receiveBuffer: 4096
@@ -199,9 +257,28 @@ struct ConnectionCloseTests {
     }
   }
 
+  @Test("a peer that takes nothing any more is heard on, until the drain deadline")
+  func deafPeer() async throws {
+    try await withTestedPoller(threads: 1) { poller in
+      let recorder = Recorder()
+      let link = try await Link(
+        .unix, on: poller.loops[0], recorder,
+        settings: ConnectionSettings(drainDeadline: .seconds(3)))
+      shutdown(link.peer.fd, Int32(SHUT_RD))
+      try await link.call { $0.write("is anybody there?") }
+      // It is refused now, or as soon as the loop has asked the kernel.
+      #expect(await eventually { (try? await link.call { !$0.isWritable }) ?? true })
+      try link.peer.send("no")
+      #expect(await eventually { recorder.bytes == Array("no".utf8) })
+      #expect(await eventually { recorder.isClosed })
+      #expect(recorder.log.closes == [.failed(.brokenPipe)])
+      #expect(recorder.log.inputEnds == 0)
+    }
+  }
+
   @Test("a connection deleted by a foreign thread is told once", arguments: [false, true])
   func foreignDelete(isClosing: Bool) async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let recorder = Recorder()
       let link = try await Link(on: poller.loops[0], recorder) { if isClosing { $0.close() } }
       #expect(poller.delete(link.connection.handle))
@@ -216,7 +293,7 @@ struct ConnectionCloseTests {
   func pollerStops() async throws {
     var recorders: [Recorder] = []
     var peers: [Peer] = []
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let states: [@Sendable (Connection) -> Void] = [
         { _ in }, { $0.pauseReading() }, { $0.finishOutput() }, { $0.close() },
         { $0.write([UInt8](repeating: 1, count: 3 << 20)) },
@@ -240,7 +317,7 @@ struct ConnectionCloseTests {
 
   @Test("a handler that is set too late is told of the end all the same, once")
   func lateHandler() async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let loop = poller.loops[0]
       let early = Recorder()
       let link = try await Link(on: loop, early)
@@ -261,7 +338,7 @@ struct ConnectionCloseTests {
 
   @Test("without a handler a connection waits with its input, and its loop sleeps")
   func withoutHandler() async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let loop = poller.loops[0]
       let recorder = Recorder()
       let link = try await Link(on: loop, recorder)

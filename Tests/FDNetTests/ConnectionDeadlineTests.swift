@@ -12,7 +12,7 @@ struct ConnectionDeadlineTests {
     "a silent connection ends at its idle or read deadline, not before",
     arguments: [ConnectionDeadline.idle, .read])
   func silence(deadline: ConnectionDeadline) async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let limit = Duration.milliseconds(80)
       let recorder = Recorder()
       let start = ContinuousClock.now
@@ -30,7 +30,7 @@ struct ConnectionDeadlineTests {
 
   @Test("the earliest of several deadlines counts")
   func earliest() async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let recorder = Recorder()
       let link = try await Link(
         on: poller.loops[0], recorder,
@@ -50,7 +50,7 @@ struct ConnectionDeadlineTests {
   @Test("activity in either direction puts the idle deadline off", arguments: Activity.allCases)
   func activityPostponesIdle(activity: Activity) async throws {
     try await unlessTooLate {
-      try await withPoller(threads: 1) { poller in
+      try await withTestedPoller(threads: 1) { poller in
         let limit = Duration.milliseconds(400)
         let recorder = Recorder()
         let link = try await Link(
@@ -71,7 +71,7 @@ struct ConnectionDeadlineTests {
   @Test("only input puts the read deadline off")
   func readDeadline() async throws {
     try await unlessTooLate {
-      try await withPoller(threads: 1) { poller in
+      try await withTestedPoller(threads: 1) { poller in
         let limit = Duration.milliseconds(400)
         let recorder = Recorder()
         let link = try await Link(
@@ -93,7 +93,7 @@ struct ConnectionDeadlineTests {
 
   @Test("a paused connection has no read deadline; it begins anew when reading goes on")
   func readDeadlineWhilePaused() async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let limit = Duration.milliseconds(60)
       let recorder = Recorder()
       let link = try await Link(
@@ -110,7 +110,7 @@ struct ConnectionDeadlineTests {
 
   @Test("a peer that takes nothing of what is queued runs into the write deadline")
   func writeDeadline() async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let limit = Duration.milliseconds(60)
       let recorder = Recorder()
       let link = try await Link(
@@ -135,7 +135,7 @@ struct ConnectionDeadlineTests {
   @Test("a peer that takes a little now and then puts the write deadline off")
   func slowReader() async throws {
     try await unlessTooLate {
-      try await withPoller(threads: 1) { poller in
+      try await withTestedPoller(threads: 1) { poller in
         let limit = Duration.milliseconds(400)
         let recorder = Recorder()
         let link = try await Link(
@@ -158,11 +158,11 @@ struct ConnectionDeadlineTests {
 
   @Test("activity sets no timers: one that fires finds out how much is left")
   func timersAreFew() async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let recorder = Recorder.echo()
       let link = try await Link(
         on: poller.loops[0], recorder,
-        settings: ConnectionSettings(idleDeadline: .milliseconds(500), readDeadline: .seconds(9)))
+        settings: ConnectionSettings(idleDeadline: .seconds(2), readDeadline: .seconds(9)))
       for _ in 0..<2000 {
         try link.peer.send("ping")
         _ = try link.peer.receive(exactly: 4)

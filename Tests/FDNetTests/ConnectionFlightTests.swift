@@ -40,7 +40,7 @@ struct ConnectionFlightTests {
   // Fails if what was written is dropped with the connection because the tick has not ended.
   @Test("what is written right before a delete arrives before the end", arguments: Family.all)
   func writeAndDelete(family: Family) async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       for round in 0..<60 {
         let recorder = Recorder()
         let link = try await Link(family, on: poller.loops[0], recorder)
@@ -60,7 +60,7 @@ struct ConnectionFlightTests {
   // Fails if nobody asks for the room that the end of the output waits for.
   @Test("the end of the output follows everything, though the connection moves meanwhile")
   func finishAndMove() async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       for round in 0..<10 {
         let recorder = Recorder.keepingOpen()
         let link = try await Link(
@@ -89,7 +89,7 @@ struct ConnectionFlightTests {
   // Fails if what the loop has taken for the kernel counts as sent.
   @Test("the write deadline holds for the last bytes too", arguments: [false, true])
   func lastBytes(isFinishing: Bool) async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let recorder = Recorder.keepingOpen()
       let link = try await Link(
         on: poller.loops[0], recorder,
@@ -111,7 +111,7 @@ struct ConnectionFlightTests {
     "a peer gets a part of what was written and then the end, whatever ends the connection",
     arguments: Ending.allCases, [RingMode.deferred, .interrupting])
   func sendInFlight(ending: Ending, mode: RingMode) async throws {
-    try await withPoller(threads: 2, rings: RingSetup(modes: [mode])) { poller in
+    try await withTestedPoller(threads: 2, rings: RingSetup(modes: [mode])) { poller in
       // Both fit into what the loop takes, or only the first one does.
       for (round, size) in [60_000, 400_000].enumerated() {
         let recorder = Recorder.keepingOpen()
@@ -126,8 +126,13 @@ struct ConnectionFlightTests {
         }
         try await link.call { _ in }
         let receiver = Background {
-          // Not at once, so that the end comes when nothing moves; or in the midst of it.
-          if round == 0 || ending == .drain { usleep(60_000) }
+          // Not at once, so that the end comes when nothing moves; or in the midst of it. What the
+          // peer takes puts the drain deadline off.
+          if ending == .drain {
+            while !recorder.isClosed { usleep(1000) }
+          } else if round == 0 {
+            usleep(60_000)
+          }
           return try link.peer.receiveUntilOver()
         }
         if ending == .peerReset {
@@ -159,7 +164,7 @@ struct ConnectionFlightTests {
     "the end of the output comes after everything, though nothing is left in the connection",
     arguments: [60_000, 400_000], [true, false])
   func finish(size: Int, closes: Bool) async throws {
-    try await withPoller(threads: 1, rings: .tiny()) { poller in
+    try await withTestedPoller(threads: 1, rings: .tiny()) { poller in
       var all: [(link: Link, recorder: Recorder, bytes: [UInt8])] = []
       for number in 0..<6 {
         let recorder = Recorder()
@@ -191,7 +196,7 @@ struct ConnectionFlightTests {
     "a reset while bytes are in flight is told once, and then the loop sleeps",
     arguments: [true, false], [true, false])
   func reset(reads: Bool, finishes: Bool) async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let recorder = Recorder.keepingOpen()
       let link = try await Link(
         on: poller.loops[0], recorder, sendBuffer: 4096, receiveBuffer: 4096
@@ -221,7 +226,7 @@ struct ConnectionFlightTests {
     var recorders: [Recorder] = []
     var peers: [Peer] = []
     var floods: [Background<Void>] = []
-    try await withPoller(threads: 2, rings: isTiny ? .tiny() : RingSetup()) { poller in
+    try await withTestedPoller(threads: 2, rings: isTiny ? .tiny() : RingSetup()) { poller in
       for number in 0..<12 {
         let recorder = Recorder.keepingOpen()
         if number % 3 == 0 { recorder.onReceived = { $1.pauseReading() } }

@@ -32,7 +32,7 @@ struct ConnectionMoveFlightTests {
   // send at a time.
   @Test("what wanders over tiny rings under load keeps its bytes in order", arguments: [1, 4])
   func wandering(buffers: Int) async throws {
-    try await withPoller(threads: 4, groups: 2, rings: .tiny(buffers: buffers)) { poller in
+    try await withTestedPoller(threads: 4, groups: 2, rings: .tiny(buffers: buffers)) { poller in
       let settings = ConnectionSettings(highWatermark: 32 << 10, lowWatermark: 8 << 10)
       var all: [(recorder: Recorder, sender: Background<Void>, receiver: Background<Bool>)] = []
       for number in 0..<6 {
@@ -60,7 +60,7 @@ struct ConnectionMoveFlightTests {
   // Fails if the new loop does not send what the former one has taken: nothing else happens.
   @Test("what was written before a move arrives after it", arguments: [1000, 60_000, 400_000])
   func output(size: Int) async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       for isInFlight in [false, true] {
         let recorder = Recorder.keepingOpen()
         let link = try await Link(
@@ -83,7 +83,7 @@ struct ConnectionMoveFlightTests {
   // request or a stream behind.
   @Test("a move that meets a delete, an abort or a reset ends once", arguments: [false, true])
   func ends(isTiny: Bool) async throws {
-    try await withPoller(threads: 2, rings: isTiny ? .tiny() : RingSetup()) { poller in
+    try await withTestedPoller(threads: 2, rings: isTiny ? .tiny() : RingSetup()) { poller in
       for round in 0..<60 {
         let recorder = Recorder.keepingOpen()
         recorder.onMoved = { [unowned poller] connection in
@@ -139,7 +139,7 @@ struct ConnectionMoveFlightTests {
       var recorders: [Recorder] = []
       var floods: [Background<Void>] = []
       let rings = round % 2 == 0 ? RingSetup.tiny() : RingSetup()
-      try await withPoller(threads: 3, rings: rings) { poller in
+      try await withTestedPoller(threads: 3, rings: rings) { poller in
         for number in 0..<9 {
           let recorder = Recorder.keepingOpen()
           recorder.onMoved = { [unowned poller] connection in

@@ -11,7 +11,7 @@ struct ConnectionMoveTests {
   @Test("a connection that moves on in mid-conversation keeps every byte in its order")
   func underTraffic() async throws {
     // Loops of one index in two groups have the same bit (GROUP_BIT).
-    try await withPoller(threads: 4, groups: 2) { poller in
+    try await withTestedPoller(threads: 4, groups: 2) { poller in
       let recorder = Recorder.echo()
       let echo = recorder.onReceived
       let received = Guarded((bytes: 0, moveAt: 100_000))
@@ -53,7 +53,7 @@ struct ConnectionMoveTests {
 
   @Test("ten moves around the loops carry queued output, the pause and the deadline along")
   func carriesEverything() async throws {
-    try await withPoller(threads: 4, groups: 2) { poller in
+    try await withTestedPoller(threads: 4, groups: 2) { poller in
       let recorder = Recorder.keepingOpen()
       let link = try await Link(
         on: poller.loops[0], recorder,
@@ -93,7 +93,7 @@ struct ConnectionMoveTests {
 
   @Test("a move to the own loop is done when the call has returned, and tells the handler nothing")
   func toItself() async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let recorder = Recorder()
       let link = try await Link(on: poller.loops[0], recorder)
       let result = Guarded<MoveResult?>(nil)
@@ -109,7 +109,7 @@ struct ConnectionMoveTests {
 
   @Test("a connection that closes or has been closed does not move")
   func refusedWhenClosing() async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let endings: [@Sendable (Connection) -> Void] = [
         { $0.close() }, { $0.abort() }, { poller.delete($0.handle) },
       ]
@@ -139,7 +139,7 @@ struct ConnectionMoveTests {
 
   @Test("of two moves at once the second is refused, and the first goes its way")
   func twice() async throws {
-    try await withPoller(threads: 3) { poller in
+    try await withTestedPoller(threads: 3) { poller in
       let recorder = Recorder.echo()
       let link = try await Link(on: poller.loops[0], recorder)
       let results = Guarded<[MoveResult]>([])
@@ -165,7 +165,7 @@ struct ConnectionMoveTests {
 
   @Test("a move and a foreign delete: it is told once, and nothing is left")
   func againstDelete() async throws {
-    try await withPoller(threads: 4, groups: 2) { poller in
+    try await withTestedPoller(threads: 4, groups: 2) { poller in
       for round in 0..<150 {
         let recorder = Recorder.keepingOpen()
         recorder.onMoved = { connection in
@@ -190,7 +190,7 @@ struct ConnectionMoveTests {
     "an abort right after a move is a reset for the peer, though the former loop stands still",
     arguments: Family.tcp)
   func abortAfterMove(family: Family) async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let (former, owner) = (poller.loops[0], poller.loops[1])
       for _ in 0..<10 {
         let recorder = Recorder.keepingOpen()
@@ -219,7 +219,7 @@ struct ConnectionMoveTests {
     for _ in 0..<5 {
       var links: [Link] = []
       var recorders: [Recorder] = []
-      try await withPoller(threads: 4, groups: 2) { poller in
+      try await withTestedPoller(threads: 4, groups: 2) { poller in
         for number in 0..<12 {
           let recorder = Recorder.keepingOpen()
           recorder.onMoved = { [unowned poller] connection in

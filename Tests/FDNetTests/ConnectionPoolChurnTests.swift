@@ -13,7 +13,10 @@ struct ConnectionPoolChurnTests {
   private final class Register: Sendable {
     private let used = Guarded<[ObjectIdentifier: FDHandle]>([:])
     private let wrong = Guarded<[String]>([])
+    private let begun = Guarded(0)
 
+    /// How many uses have begun.
+    var uses: Int { begun.value }
     var complaints: [String] { wrong.value }
     var isEmpty: Bool { used.withLock { $0.isEmpty } }
 
@@ -24,6 +27,7 @@ struct ConnectionPoolChurnTests {
         $0.updateValue(connection.handle, forKey: ObjectIdentifier(connection))
       }
       if before != nil { complain("a connection has two users") }
+      begun.withLock { $0 += 1 }
     }
 
     func end(_ connection: Connection) {
@@ -151,8 +155,8 @@ struct ConnectionPoolChurnTests {
 
   @Test("every check-out gets a live connection that nobody else has, and the counts add up")
   func churn() async throws {
-    let exchanges = TestRun.isSanitized ? 60 : 250
-    try await withPoller(threads: 2) { serverPoller in
+    let exchanges = TestRun.isSanitized ? 40 : 250
+    try await withTestedPoller(threads: 2) { serverPoller in
       let seeds = Guarded<UInt64>(0)
       let settings = ConnectionSettings(drainDeadline: .milliseconds(200))
       let listener = try Listener(.loopback(port: 0), on: serverPoller, settings: settings) { _ in
@@ -162,7 +166,7 @@ struct ConnectionPoolChurnTests {
             return $0
           })
       }
-      try await withPoller(threads: 4, groups: 2) { poller in
+      try await withTestedPoller(threads: 4, groups: 2) { poller in
         let limits = keepingLimits {
           $0.idlePerDestination = 40
           $0.idleTime = .milliseconds(30)
@@ -183,10 +187,13 @@ struct ConnectionPoolChurnTests {
         let isOver = Guarded(false)
         let vandal = Background {
           var random = SeededRandom(seed: 99)
-          var deleted = 0
+          var (deleted, deletedAt) = (0, 0)
           while !isOver.value {
+            usleep(1000)
+            // By uses and not by time: on a slow machine none would ever come to its end.
+            guard register.uses >= deletedAt + 20 else { continue }
+            deletedAt = register.uses
             if let handle = register.anyHandle(&random), poller.delete(handle) { deleted += 1 }
-            usleep(2000)
           }
           return deleted
         }

@@ -25,7 +25,7 @@ struct ConnectionPoolLimitTests {
     "each loop keeps its share of the idle connections of a destination",
     arguments: [(0, 0), (1, 1), (5, 2), (8, 4)])
   func perDestination(limit: Int, share: Int) async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let origins = try [RawListener(.loopback(port: 0)), RawListener(.loopback(port: 0))]
       let pool = ConnectionPool(on: poller, limits: keepingLimits { $0.idlePerDestination = limit })
       for loop in poller.loops {
@@ -39,7 +39,7 @@ struct ConnectionPoolLimitTests {
 
   @Test("no more are idle in all than the limit says, whatever the destination")
   func inAll() async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let origins = try [RawListener(.loopback(port: 0)), RawListener(.loopback(port: 0))]
       let pool = ConnectionPool(on: poller, limits: keepingLimits { $0.idleInAll = 5 })
       #expect(try await keep(3, to: origins[0].address, in: pool, on: poller.loops[0]) == 3)
@@ -55,7 +55,7 @@ struct ConnectionPoolLimitTests {
 
   @Test("above the low descriptor ratio nothing is kept")
   func lowRatio() async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let origin = try RawListener(.loopback(port: 0))
       let pool = ConnectionPool(on: poller, limits: keepingLimits { $0.lowDescriptorRatio = 0 })
       #expect(try await keep(2, to: origin.address, in: pool, on: poller.loops[0]) == 0)
@@ -72,7 +72,7 @@ struct ConnectionPoolLimitTests {
 
   @Test("above the high descriptor ratio every new connection costs an idle one")
   func highRatio() async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let origin = try RawListener(.loopback(port: 0))
       let other = try RawListener(.loopback(port: 0))
       let pool = ConnectionPool(on: poller, limits: keepingLimits { $0.highDescriptorRatio = 0 })
@@ -91,7 +91,7 @@ struct ConnectionPoolLimitTests {
 
   @Test("what was idle for too long is closed, and the peer sees it")
   func idleTime() async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let origin = try RawListener(.loopback(port: 0))
       let limits = keepingLimits {
         $0.idleTime = .milliseconds(40)
@@ -110,7 +110,7 @@ struct ConnectionPoolLimitTests {
 
   @Test("each interval halves what nobody needed, until nothing is idle")
   func halving() async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let origin = try RawListener(.loopback(port: 0))
       let pool = ConnectionPool(
         on: poller, limits: keepingLimits { $0.purgeInterval = .milliseconds(100) })
@@ -131,7 +131,7 @@ struct ConnectionPoolLimitTests {
 
   @Test("a pool that is closed keeps nothing, and lets its users finish")
   func closedPool() async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let origin = try RawListener(.loopback(port: 0))
       let pool = ConnectionPool(on: poller, limits: keepingLimits())
       _ = try await pool.fill(2, to: origin.address, on: poller.loops[0])
@@ -150,7 +150,7 @@ struct ConnectionPoolLimitTests {
 
   @Test("a pool that nobody holds any more goes when its connections are gone")
   func droppedPool() async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       weak var remains: ConnectionPool?
       let origin = try RawListener(.loopback(port: 0))
       do {

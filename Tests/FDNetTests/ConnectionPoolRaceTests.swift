@@ -10,7 +10,7 @@ import Testing
 struct ConnectionPoolRaceTests {
   @Test("STRANDED_THIEF: a thief that finds the owner inside leaves the connection to the next one")
   func strandedThief() async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let origin = try RawListener(.loopback(port: 0))
       let pool = ConnectionPool(on: poller, limits: keepingLimits())
       let (owner, thief) = (poller.loops[0], poller.loops[1])
@@ -37,7 +37,7 @@ struct ConnectionPoolRaceTests {
     "CLOSE_ON_REUSE: a thief does not get what the peer has closed, although the owner sleeps on it"
   )
   func closedBeforeTheft() async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let origin = try RawListener(.loopback(port: 0))
       let pool = ConnectionPool(on: poller, limits: keepingLimits())
       let connection = try await pool.fill(1, to: origin.address, on: poller.loops[0])[0]
@@ -53,7 +53,7 @@ struct ConnectionPoolRaceTests {
 
   @Test("CLOSE_ON_REUSE: who got what the peer had just closed is told, and can open another one")
   func closedBeforeReuse() async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let origin = try RawListener(.loopback(port: 0))
       let pool = ConnectionPool(on: poller, limits: keepingLimits())
       let loop = poller.loops[0]
@@ -84,7 +84,7 @@ struct ConnectionPoolRaceTests {
 
   @Test("bytes that nobody asked for end an idle connection")
   func unsolicited() async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let origin = try RawListener(.loopback(port: 0))
       let pool = ConnectionPool(on: poller, limits: keepingLimits())
       _ = try await pool.fill(1, to: origin.address, on: poller.loops[0])
@@ -98,7 +98,7 @@ struct ConnectionPoolRaceTests {
 
   @Test("kept bytes wait for the next user while the loops sleep", arguments: [0, 1])
   func keptBytes(user: Int) async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let origin = try RawListener(.loopback(port: 0))
       let pool = ConnectionPool(
         on: poller, limits: keepingLimits { $0.keepsUnsolicitedBytes = true })
@@ -125,7 +125,7 @@ struct ConnectionPoolRaceTests {
 
   @Test("REINSERT_PURGED: what was unlinked to be closed stays so, whatever its peer does")
   func reinsertPurged() async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let origin = try RawListener(.loopback(port: 0))
       let other = try RawListener(.loopback(port: 0))
       for peerCloses in [true, false] {
@@ -148,7 +148,7 @@ struct ConnectionPoolRaceTests {
 
   @Test("PURGE_VS_FREE: peers that close and a pool that closes agree on every connection")
   func purgeVersusFree() async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let origin = try RawListener(.loopback(port: 0))
       for _ in 0..<15 {
         let pool = ConnectionPool(on: poller, limits: keepingLimits())
@@ -166,7 +166,7 @@ struct ConnectionPoolRaceTests {
 
   @Test("WAKE_UNPROTECTED: an idle connection is stolen while its peer closes it")
   func wakeUnprotected() async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let origin = try RawListener(.loopback(port: 0))
       let pool = ConnectionPool(on: poller, limits: keepingLimits())
       var stolen = 0
@@ -192,7 +192,7 @@ struct ConnectionPoolRaceTests {
 
   @Test("STOLEN_CTX: the deadline of the former loop does not reach what was stolen from it")
   func stolenDeadline() async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let origin = try RawListener(.loopback(port: 0))
       let limit = Duration.milliseconds(300)
       let pool = ConnectionPool(
@@ -215,7 +215,7 @@ struct ConnectionPoolRaceTests {
 
   @Test("a paused connection that comes back before its old loop has read that it was gone rests")
   func comesBackPaused() async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let origin = try RawListener(.loopback(port: 0))
       let pool = ConnectionPool(on: poller, limits: keepingLimits())
       let (owner, thief) = (poller.loops[0], poller.loops[1])

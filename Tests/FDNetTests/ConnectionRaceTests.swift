@@ -37,7 +37,7 @@ struct ConnectionRaceTests {
   @Test(
     "PEER_TOUCH: one side of a proxy is deleted, and nothing is written to who has its number now")
   func peerTouch() async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       for round in 0..<200 {
         let (client, backend) = (Recorder.keepingOpen(), Recorder.keepingOpen())
         let loop = poller.loops[round % 2]
@@ -78,7 +78,7 @@ struct ConnectionRaceTests {
 
   @Test("a foreign delete comes at any moment of a busy connection, and closed comes once")
   func deleteWhileBusy() async throws {
-    try await withPoller(threads: 3) { poller in
+    try await withTestedPoller(threads: 3) { poller in
       for round in 0..<200 {
         let recorder = Recorder.echo()
         let link = try await Link(

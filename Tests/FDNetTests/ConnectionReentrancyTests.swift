@@ -66,7 +66,7 @@ struct ConnectionReentrancyTests {
 
   @Test("every call is harmless in every state", arguments: State.allCases)
   func everyPair(state: State) async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       for action in Action.allCases {
         for second in Action.allCases {
           let recorder = Recorder.keepingOpen()
@@ -110,7 +110,7 @@ struct ConnectionReentrancyTests {
 
   @Test("a handler may do anything from inside every call", arguments: Call.allCases)
   func fromInside(call: Call) async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       for action in Action.allCases {
         let recorder = Recorder.keepingOpen()
         let isTold = Guarded(false)

@@ -8,7 +8,7 @@ import Testing
 struct ConnectionTransferTests {
   @Test("bytes go both ways", arguments: Family.all)
   func bothWays(family: Family) async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let recorder = Recorder()
       let link = try await Link(family, on: poller.loops[0], recorder)
       try link.peer.send("question")
@@ -24,7 +24,7 @@ struct ConnectionTransferTests {
 
   @Test("what the socket refuses is copied, and follows in order", arguments: Family.all)
   func refusedBytesFollowInOrder(family: Family) async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let link = try await Link(
         family, on: poller.loops[0], Recorder(), sendBuffer: 4096, receiveBuffer: 4096)
       let bytes = pattern(5 << 20)
@@ -52,7 +52,7 @@ struct ConnectionTransferTests {
 
   @Test("an echo of megabytes is the original, however small the buffers", arguments: Family.all)
   func echo(family: Family) async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let settings = ConnectionSettings(highWatermark: 64 << 10, lowWatermark: 16 << 10)
       let link = try await Link(
         family, on: poller.loops[0], .echo(), settings: settings, sendBuffer: 8192,
@@ -70,7 +70,7 @@ struct ConnectionTransferTests {
 
   @Test("above the high watermark writes say so, and the fall to the low one is told once per rise")
   func watermarks() async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let recorder = Recorder()
       let lows = Guarded<[Int]>([])
       recorder.onDrained = { connection in
@@ -122,7 +122,7 @@ struct ConnectionTransferTests {
 
   @Test("the user may write again when told of the drain")
   func writeWhenDrained() async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let recorder = Recorder()
       let remaining = Guarded(20)
       recorder.onDrained = { connection in
@@ -145,7 +145,7 @@ struct ConnectionTransferTests {
 
   @Test("a paused connection receives nothing until it resumes", arguments: Family.all)
   func pauseAndResume(family: Family) async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let recorder = Recorder()
       let link = try await Link(family, on: poller.loops[0], recorder) { $0.pauseReading() }
       try link.peer.send("one")
@@ -160,7 +160,7 @@ struct ConnectionTransferTests {
 
   @Test("a pause from inside received holds although there is more")
   func pauseInside() async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let recorder = Recorder()
       recorder.onReceived = { $1.pauseReading() }
       let link = try await Link(on: poller.loops[0], recorder) { $0.pauseReading() }
@@ -181,7 +181,7 @@ struct ConnectionTransferTests {
 
   @Test("a connection that floods its loop does not keep the others waiting")
   func flood() async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let flooded = Recorder.echo()
       let isDone = Guarded(false)
       let flood = try await Link(on: poller.loops[0], flooded)
@@ -204,7 +204,7 @@ struct ConnectionTransferTests {
 
   @Test("the addresses are those of the two sockets until the connection is closed")
   func addresses() async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let recorder = Recorder()
       let link = try await Link(on: poller.loops[0], recorder)
       let (local, peer) = try await link.call { ($0.localAddress, $0.peerAddress) }
@@ -224,7 +224,7 @@ struct ReflectionTests {
   @Test("dumping what has fields that cannot be copied does not crash")
   func dumps() async throws {
     try await Ledger.closed {
-      try await withPoller(threads: 1) { poller in
+      try await withTestedPoller(threads: 1) { poller in
         let pool = ConnectionPool(on: poller)
         let listener = try Listener(.loopback(port: 0), on: poller) { _ in nil }
         let link = try await Link(on: poller.loops[0], Recorder())

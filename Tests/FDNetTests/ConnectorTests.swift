@@ -1,3 +1,4 @@
+import CShims
 import Glibc
 import SystemPackage
 import TestKit
@@ -45,7 +46,7 @@ struct ConnectorTests {
 
   @Test("a connection is made, and bytes go both ways", arguments: Family.all)
   func success(family: Family) async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let listener = try RawListener(family.address)
       let recorder = Recorder()
       let outcome = try await connect(
@@ -68,7 +69,7 @@ struct ConnectorTests {
 
   @Test("a port at which nobody listens refuses", arguments: Family.tcp)
   func refused(family: Family) async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       // Bound and not listening, so that the kernel does not give the number to the client itself.
       let holder = socket(family.address.domain, Int32(SOCK_STREAM.rawValue), 0)
       defer { close(holder) }
@@ -91,7 +92,7 @@ struct ConnectorTests {
 
   @Test("a Unix socket that is not there is a failure at once, told later")
   func missingUnixSocket() async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let address = try SocketAddress.unix(path: "/tmp/fdnet-there-is-no-such-socket")
       let outcome = try await connect(to: address, on: poller.loops[0])
       #expect(outcome.error?.cause == .refused(.noSuchFileOrDirectory))
@@ -100,7 +101,7 @@ struct ConnectorTests {
 
   @Test("a full Unix listener refuses")
   func fullUnixListener() async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let full = try FullListener(Family.unix.address)
       let outcome = try await connect(to: full.listener.address, on: poller.loops[0])
       #expect(outcome.error?.cause == .refused(.resourceTemporarilyUnavailable))
@@ -109,7 +110,7 @@ struct ConnectorTests {
 
   @Test("who does not answer is given up at the deadline, not before", arguments: Family.tcp)
   func deadline(family: Family) async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let full = try FullListener(family.address)
       let limit = Duration.milliseconds(100)
       let start = ContinuousClock.now
@@ -135,7 +136,7 @@ struct ConnectorTests {
   func cancel(cancellation: Cancellation) async throws {
     let outcome = Outcome()
     let full = try FullListener(.loopback(port: 0))
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let loop = poller.loops[0]
       let attempt = try await loop.call {
         Connector.connect(
@@ -164,7 +165,7 @@ struct ConnectorTests {
   // Fails if the move ends what is in flight before it looks at what the connection is doing.
   @Test("an attempt does not move, and goes on")
   func moveWhileConnecting() async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let full = try FullListener(.loopback(port: 0))
       let outcome = Outcome()
       let moves = Guarded<[MoveResult]>([])
@@ -195,7 +196,7 @@ struct ConnectorTests {
   func manyCancelled() async throws {
     let outcomes = (0..<120).map { _ in Outcome() }
     let (full, open) = (try FullListener(.loopback(port: 0)), try RawListener(.loopback(port: 0)))
-    try await withPoller(threads: 1, rings: .tiny()) { poller in
+    try await withTestedPoller(threads: 1, rings: .tiny()) { poller in
       let loop = poller.loops[0]
       try await loop.call {
         for (number, outcome) in outcomes.enumerated() {
@@ -229,7 +230,7 @@ struct ConnectorTests {
 
   @Test("a completion may close or move what it gets", arguments: [0, 1, 2])
   func completionActs(choice: Int) async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let listener = try RawListener(.loopback(port: 0))
       let recorder = Recorder()
       let loop = poller.loops[0]
@@ -264,7 +265,7 @@ struct ConnectorTests {
     let recorder = Recorder()
     // The stop closes it, and not its peer's end.
     var link: Link?
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let loop = poller.loops[0]
       recorder.onClosed = { [unowned loop] _, _ in
         Connector.connect(

@@ -1,3 +1,4 @@
+import CShims
 import Glibc
 import TestKit
 import Testing
@@ -21,7 +22,7 @@ struct ListenerAheadTests {
   // Fails if clients that have come together are forgotten after the first few.
   @Test("five hundred who come at once are served, each once", arguments: [true, false])
   func burst(ahead: Bool) async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let server = Server()
       let listener = try Listener(
         .loopback(port: 0), on: poller, backlog: backlog(on: poller, ahead: ahead),
@@ -41,7 +42,7 @@ struct ListenerAheadTests {
   // Fails if an accept that ends early, because the ring is full, is not made again.
   @Test("a ring with no room for clients gets them all the same")
   func tiny() async throws {
-    try await withPoller(threads: 1, rings: .tiny()) { poller in
+    try await withTestedPoller(threads: 1, rings: .tiny()) { poller in
       let server = Server()
       let listener = try Listener(
         .loopback(port: 0), on: poller, backlog: 512, makeHandler: server.makeHandler)
@@ -62,7 +63,7 @@ struct ListenerAheadTests {
   // them.
   @Test("a close serves who has come, and nobody after", arguments: [true, false], [true, false])
   func close(ahead: Bool, isTiny: Bool) async throws {
-    try await withPoller(threads: 1, rings: isTiny ? .tiny() : RingSetup()) { poller in
+    try await withTestedPoller(threads: 1, rings: isTiny ? .tiny() : RingSetup()) { poller in
       for round in 0..<4 {
         let server = Server()
         let listener = try Listener(
@@ -90,7 +91,7 @@ struct ListenerAheadTests {
     let gate = Gate()
     var opener: Background<Void>?
     let rings = RingSetup(completionsPerWait: perWait)
-    try await withPoller(threads: 1, rings: rings) { poller in
+    try await withTestedPoller(threads: 1, rings: rings) { poller in
       let listener = try Listener(.loopback(port: 0), on: poller, backlog: 512) { _ in
         gate.wait()
         return Recorder()
@@ -112,7 +113,7 @@ struct ListenerAheadTests {
   // way round.
   @Test("a listener takes ahead only while there are numbers enough, and changes over at any time")
   func changesOver() async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let loop = poller.loops[0]
       let server = Server()
       // With thirty descriptors it is at the limit.
@@ -148,7 +149,7 @@ struct ListenerAheadTests {
       var limit = rlimit()
       getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
       try await TestedBackend.$name.withValue("io_uring") {
-        try await withPoller(threads: 1) { poller in
+        try await withTestedPoller(threads: 1) { poller in
           let sockets = (0..<30).map { _ in socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0) }
           // The runtime's clocks have theirs from here on.
           for pause in [1, 1000, 100_000] { try await Task.sleep(for: .microseconds(pause)) }

@@ -28,7 +28,7 @@ struct ListenerTests {
 
   @Test("all loops get clients in time, and every client is served", arguments: Arrangement.all)
   func allLoopsGetClients(arrangement: Arrangement) async throws {
-    try await withPoller(threads: arrangement.threads, groups: arrangement.groups) { poller in
+    try await withTestedPoller(threads: arrangement.threads, groups: arrangement.groups) { poller in
       let server = Server()
       try await withListener(
         arrangement.family.address, on: poller, server, sharing: arrangement.sharing
@@ -51,7 +51,7 @@ struct ListenerTests {
 
   @Test("a burst of clients is served, each once", arguments: Arrangement.all)
   func burst(arrangement: Arrangement) async throws {
-    try await withPoller(threads: arrangement.threads, groups: arrangement.groups) { poller in
+    try await withTestedPoller(threads: arrangement.threads, groups: arrangement.groups) { poller in
       let server = Server()
       try await withListener(
         arrangement.family.address, on: poller, server, sharing: arrangement.sharing
@@ -69,7 +69,7 @@ struct ListenerTests {
 
   @Test("a close accepts who is queued already, and nobody after", arguments: Arrangement.all)
   func closeAcceptsTheQueue(arrangement: Arrangement) async throws {
-    try await withPoller(threads: arrangement.threads, groups: arrangement.groups) { poller in
+    try await withTestedPoller(threads: arrangement.threads, groups: arrangement.groups) { poller in
       let server = Server()
       let listener = try Listener(
         arrangement.family.address, on: poller, sharing: arrangement.sharing,
@@ -95,7 +95,7 @@ struct ListenerTests {
 
   @Test("a listener that is not closed ends with its poller", arguments: Family.all)
   func endsWithThePoller(family: Family) async throws {
-    try await withPoller(threads: 3) { poller in
+    try await withTestedPoller(threads: 3) { poller in
       let listener = try Listener(family.address, on: poller) { _ in Recorder() }
       let peer = try Peer(to: listener.address)
       #expect(await eventually { listener.statistics.accepted == 1 })
@@ -105,7 +105,7 @@ struct ListenerTests {
 
   @Test("whom makeHandler gives no handler is turned away", arguments: Family.all)
   func turnsAway(family: Family) async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let listener = try Listener(family.address, on: poller) { _ in nil }
       let peer = try Peer(to: listener.address)
       if family == .unix {
@@ -127,7 +127,7 @@ struct ListenerTests {
     "a connection may be used, ended or moved before its handler is known",
     arguments: EarlyAct.allCases)
   func actsInMakeHandler(act: EarlyAct) async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let recorder = Recorder.echo()
       let bytes = pattern(3 << 20)
       let listener = try Listener(.loopback(port: 0), on: poller) { connection in
@@ -160,7 +160,7 @@ struct ListenerTests {
 
   @Test("accepted sockets have TCP_NODELAY as the settings say", arguments: [true, false])
   func noDelay(isSet: Bool) async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let values = Guarded<[Int32]>([])
       let listener = try Listener(
         .loopback(port: 0), on: poller, settings: ConnectionSettings(noDelay: isSet)
@@ -194,7 +194,7 @@ struct ListenErrorTests {
 
   @Test("a port in use is refused, whoever uses it", arguments: Family.tcp)
   func portInUse(family: Family) async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let raw = try RawListener(family.address)
       let another = try Listener(family.address, on: poller) { _ in nil }
       for address in [raw.address, another.address] {
@@ -213,7 +213,7 @@ struct ListenErrorTests {
 
   @Test("an address that the machine does not have is refused")
   func foreignAddress() async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let address = SocketAddress(ipv4: (192, 0, 2, 1), port: 0)
       #expect(
         error(address, on: poller)?.description
@@ -258,7 +258,7 @@ struct ListenErrorTests {
       // A server that has died leaves its file.
       try RawListener(address).close()
       #expect(access(path, F_OK) == 0)
-      try await withPoller(threads: 3) { poller in
+      try await withTestedPoller(threads: 3) { poller in
         let server = Server()
         try await withListener(address, on: poller, server) { listener in
           let peer = try Peer(to: address)
@@ -275,7 +275,7 @@ struct ListenErrorTests {
     try await withFolder { folder in
       let path = folder + "/socket"
       let live = try RawListener(.unix(path: path))
-      try await withPoller(threads: 2) { poller in
+      try await withTestedPoller(threads: 2) { poller in
         let error = error(live.address, on: poller)
         #expect(error?.cause == .refused(.addressInUse))
         #expect(error?.description.hasSuffix("or the file is no socket") == true)
@@ -294,7 +294,7 @@ struct ListenErrorTests {
       let file = open(target, O_CREAT | O_WRONLY, 0o600)
       close(file)
       if name == "link" { symlink(target, folder + "/link") }
-      try await withPoller(threads: 1) { poller in
+      try await withTestedPoller(threads: 1) { poller in
         let error = error(try .unix(path: folder + "/" + name), on: poller)
         #expect(error?.cause == .refused(.addressInUse))
       }
@@ -305,7 +305,7 @@ struct ListenErrorTests {
 
   @Test("a folder that is not there is refused")
   func missingFolder() async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let address = try SocketAddress.unix(path: "/tmp/fdnet-no-such-folder/socket")
       #expect(error(address, on: poller)?.cause == .refused(.noSuchFileOrDirectory))
     }

@@ -20,7 +20,7 @@ struct PoolMomentTests {
   // Fails if a connection is parked with bytes to be sent, which the next owner's would overtake.
   @Test("a connection may rest right after a write, and the bytes go first", arguments: [0, 1])
   func checkInAfterWrite(user: Int) async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let origin = try RawListener(.loopback(port: 0))
       let pool = ConnectionPool(on: poller, limits: keepingLimits())
       let (loop, next) = (poller.loops[0], poller.loops[user])
@@ -58,7 +58,7 @@ struct PoolMomentTests {
   @Test(
     "a connection whose output cannot be sent is not kept, and sends it", arguments: [true, false])
   func checkInWithOutput(isInFlight: Bool) async throws {
-    try await withPoller(threads: 1) { poller in
+    try await withTestedPoller(threads: 1) { poller in
       let origin = try RawListener(.loopback(port: 0))
       _ = fdp_set_option(origin.fd, SOL_SOCKET, SO_RCVBUF, 4096)
       let pool = ConnectionPool(on: poller, limits: keepingLimits())
@@ -130,7 +130,7 @@ struct PoolMomentTests {
   // nobody.
   @Test("bytes and the end reach whoever has the connection, at whatever moment they come")
   func changingHands() async throws {
-    try await withPoller(threads: 2) { poller in
+    try await withTestedPoller(threads: 2) { poller in
       let origin = try RawListener(.loopback(port: 0))
       var (hops, taken) = (0, 0)
       // On a busy machine one loop may have the connection for itself for long.

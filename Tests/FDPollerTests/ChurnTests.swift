@@ -12,14 +12,17 @@ extension PollerTests {
       arguments: [(1, 1), (2, 1), (3, 2), (40, 4)])
     func churn(threads: Int, groups: Int) async throws {
       var finished: Churn?
-      try await withPoller(threads: threads, groups: groups) { poller in
+      try await withTestedPoller(threads: threads, groups: groups) { poller in
         let churn = Churn(poller, inserts: 300)
         churn.begin()
         let target = TestRun.isSanitized ? 2000 : 6000
-        #expect(await eventually(within: .seconds(120)) { churn.steps.value > target })
+        // With many loops on few processors the first takeover may come late.
+        #expect(
+          await eventually(within: .seconds(120)) {
+            churn.steps.value > target && churn.deletes.value > 0
+              && (threads == 1 || churn.takeovers.value > 0)
+          })
         churn.end()
-        if threads > 1 { #expect(churn.takeovers.value > 0) }
-        #expect(churn.deletes.value > 0)
         #expect(churn.refusals.value == 0)
         finished = churn
       }
@@ -29,7 +32,7 @@ extension PollerTests {
     @Test("survives a stop in the middle: what is not refused is closed", arguments: 1...15)
     func stopInTheMiddle(round: Int) async throws {
       var finished: Churn?
-      try await withPoller(threads: 6, groups: 2) { poller in
+      try await withTestedPoller(threads: 6, groups: 2) { poller in
         let churn = Churn(poller, inserts: 200)
         churn.begin()
         #expect(await eventually { churn.steps.value > round * 40 })

@@ -17,7 +17,7 @@ extension PollerTests {
         #expect(!loop.delete(handle))
         #expect(FileDescriptor(rawValue: handle.fd).put(7))
       }
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         try poller.insert(pair.near, handler: probe)
         pair.far.put()
         #expect(await probe.isClosedOnce())
@@ -34,7 +34,7 @@ extension PollerTests {
     func fromOutside(caller: Int?) async throws {
       let pair = SocketPair()
       let probe = Probe()
-      try await withPoller(threads: 2) { poller in
+      try await withTestedPoller(threads: 2) { poller in
         let handle = try poller.insert(pair.near, handler: probe, on: .loop(poller.loops[0]))
         if let caller {
           #expect(await poller.loops[caller].call { poller.delete(handle) })
@@ -50,7 +50,7 @@ extension PollerTests {
 
     @Test("from many threads at once succeeds on exactly one of them")
     func manyDeleters() async throws {
-      try await withPoller(threads: 4) { poller in
+      try await withTestedPoller(threads: 4) { poller in
         for _ in 0..<50 {
           let pair = SocketPair()
           let probe = Probe()
@@ -83,7 +83,7 @@ extension PollerTests {
         entered.open()
         lock.withLock { $0 += 1 }
       }
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         let handle = try poller.insert(pair.near, handler: probe)
         let deletedInside = await poller.onThread {
           lock.withLock { _ in
@@ -104,7 +104,7 @@ extension PollerTests {
     func ownerStays() async throws {
       let pair = SocketPair()
       let isUsable = Guarded(false)
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         weak var witness: Probe?
         var handle = FDHandle.none
         let gate = Gate()
@@ -139,7 +139,7 @@ extension PollerTests {
       let event = FileDescriptor.event(count: 1)
       let gates = (0..<3).map { _ in Gate() }
       let probe = Probe { _, loop in _ = gates[loop.index].wait() }
-      try await withPoller(threads: 3) { poller in
+      try await withTestedPoller(threads: 3) { poller in
         let handle = try poller.insert(event, handler: probe, on: .loops(poller.loops))
         #expect(await eventually { gates.allSatisfy(\.holdsSomebody) })
         #expect(poller.delete(handle))
@@ -158,7 +158,7 @@ extension PollerTests {
     @Test(
       "STALE_T_LEAK, LAST_THEN_STALL: of busy shared descriptors, at any moment, closes each once")
     func lastMemberClosesAtAnyMoment() async throws {
-      try await withPoller(threads: 3) { poller in
+      try await withTestedPoller(threads: 3) { poller in
         for round in 0..<300 {
           let event = FileDescriptor.event(count: 1)
           // Never drained: all three loops go in and out as fast as they can.
@@ -189,7 +189,7 @@ extension PollerTests {
         guard let again = third.near.moved(to: second.near.rawValue) else { return }
         isReused.value = (try? loop.insert(again, handler: successor)) != nil
       }
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         let loop = poller.loops[0]
         try poller.insert(first.near, handler: killer)
         secondHandle.value = try poller.insert(second.near, handler: victim)
@@ -220,7 +220,7 @@ extension PollerTests {
         FileDescriptor(rawValue: handle.fd).drain()
         backend.near.put(0x42)
       }
-      try await withPoller(threads: 2) { poller in
+      try await withTestedPoller(threads: 2) { poller in
         let home = poller.loops[0]
         try poller.insert(client.near, handler: forwarder, on: .loop(home))
         let handle = try poller.insert(backend.near, handler: peer, on: .loop(home))
@@ -243,7 +243,7 @@ extension PollerTests {
     func closingTaken() async throws {
       let pair = SocketPair()
       let probe = Probe()
-      try await withPoller(threads: 2) { poller in
+      try await withTestedPoller(threads: 2) { poller in
         let (home, thief) = (poller.loops[0], poller.loops[1])
         let handle = try poller.insert(pair.near, handler: probe, on: .loop(home))
         await home.call { home.park(handle) }

@@ -13,7 +13,7 @@ extension PollerTests {
     func libraryOwned() async throws {
       let pair = SocketPair()
       let probe = Probe()
-      try await withPoller(threads: 2) { poller in
+      try await withTestedPoller(threads: 2) { poller in
         let handle = try poller.insert(pair.near, handler: probe, on: .loop(poller.loops[1]))
         pair.far.put()
         #expect(await eventually { probe.calls == 1 })
@@ -33,8 +33,8 @@ extension PollerTests {
     @Test("and inserting again goes round, in the same poller and in others")
     func again() async throws {
       let pair = SocketPair()
-      try await withPoller(threads: 2) { first in
-        try await withPoller { second in
+      try await withTestedPoller(threads: 2) { first in
+        try await withTestedPoller { second in
           var handles: Set<FDHandle> = []
           for (round, poller) in [first, second, first, first, second].enumerated() {
             let probe = Probe()
@@ -72,9 +72,9 @@ extension PollerTests {
       }
       let pair = SocketPair()
       let probe = Probe()
-      try await withPoller { second in
+      try await withTestedPoller { second in
         let traveller = Traveller(second, probe)
-        try await withPoller { first in
+        try await withTestedPoller { first in
           let handle = try first.insert(pair.near, handler: traveller)
           first.disown(handle)
           pair.far.put()
@@ -90,7 +90,7 @@ extension PollerTests {
     func whileInside() async throws {
       let pair = SocketPair()
       let held = HeldProbe()
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         let handle = try poller.insert(pair.near, handler: held.probe)
         pair.far.put()
         #expect(await eventually { held.gate.holdsSomebody })

@@ -16,7 +16,7 @@ extension PollerTests {
     func addExists(options: InsertOptions) async throws {
       let pair = SocketPair(aside: true)
       let (first, second) = (Probe(), Probe())
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         let loop = poller.loops[0]
         let handle = try poller.insert(pair.near, handler: first, options: options)
         await loop.settle()
@@ -46,7 +46,7 @@ extension PollerTests {
     func clonedAndSaid() async throws {
       let pair = SocketPair()
       let probe = Probe()
-      try await withPoller(threads: 2) { poller in
+      try await withTestedPoller(threads: 2) { poller in
         let loop = poller.loops[1]
         let copy = pair.near.copied()
         let handle = try poller.insert(
@@ -76,7 +76,7 @@ extension PollerTests {
       let pairs = (0..<count).map { _ in SocketPair() }
       let (survivorProbe, idleProbe) = (Probe(), Probe())
       let probes = pairs.map { _ in Probe() }
-      try await withPoller(threads: 1, log: log) { poller in
+      try await withTestedPoller(threads: 1, log: log) { poller in
         let loop = poller.loops[0]
         try poller.insert(survivor.near, handler: survivorProbe)
         try poller.insert(idle.near, handler: idleProbe, wanting: [])
@@ -111,7 +111,7 @@ extension PollerTests {
     func zombieUnderASuccessor() async throws {
       let (old, new) = (SocketPair(aside: true), SocketPair())
       let (zombie, successor) = (Probe(), Probe())
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         let loop = poller.loops[0]
         let copy = old.near.copied()
         let handle = try poller.insert(old.near, handler: zombie)
@@ -140,7 +140,7 @@ extension PollerTests {
       let pipe = FileDescriptor.nonBlockingPipe()
       let copy = pipe.reader.copied()
       let probe = Probe()
-      try await withPoller(threads: 4) { poller in
+      try await withTestedPoller(threads: 4) { poller in
         let handle = try poller.insert(pipe.reader, handler: probe, on: .loops(poller.loops))
         for loop in poller.loops { await loop.settle() }
         #expect(poller.delete(handle))
@@ -161,7 +161,7 @@ extension PollerTests {
     func disownedIsForgotten() async throws {
       let pair = SocketPair()
       let probe = Probe()
-      try await withPoller(threads: 3) { poller in
+      try await withTestedPoller(threads: 3) { poller in
         let handle = try poller.insert(pair.near, handler: probe, on: .loop(poller.loops[0]))
         await poller.loops[0].call { poller.loops[0].park(handle) }
         #expect(await poller.loops[1].takeAndPark(handle) == .taken)

@@ -31,7 +31,7 @@ extension PollerTests {
         let (probe, received) = Self.declining { handle, loop in
           if way == "stop" { loop.stop(.read, handle) } else { loop.poke(handle) }
         }
-        try await withPoller(threads: 3) { poller in
+        try await withTestedPoller(threads: 3) { poller in
           try poller.insert(
             pipe.reader, handler: probe, on: .loops(poller.loops), options: .exclusive)
           for loop in poller.loops { await loop.settle() }
@@ -48,7 +48,7 @@ extension PollerTests {
     func wakesFew() async throws {
       let pipe = FileDescriptor.nonBlockingPipe()
       let probe = Probe()
-      try await withPoller(threads: 8) { poller in
+      try await withTestedPoller(threads: 8) { poller in
         let handle = try poller.insert(
           pipe.reader, handler: probe, on: .loops(poller.loops), options: .exclusive)
         for loop in poller.loops { await loop.settle() }
@@ -78,7 +78,7 @@ extension PollerTests {
         if isWelcome.value == 0 { return loop.stop(.read, handle) }
         received.add(FileDescriptor(rawValue: handle.fd).drain() ?? 0)
       }
-      try await withPoller(threads: 4) { poller in
+      try await withTestedPoller(threads: 4) { poller in
         let handle = try poller.insert(
           pipe.reader, handler: probe, on: .loops(poller.loops), options: .exclusive)
         for loop in poller.loops { await loop.settle() }
@@ -102,7 +102,7 @@ extension PollerTests {
     func allPoke() async throws {
       let pipe = FileDescriptor.nonBlockingPipe()
       let probe = Probe { handle, loop in loop.poke(handle) }
-      try await withPoller(threads: 3) { poller in
+      try await withTestedPoller(threads: 3) { poller in
         let handle = try poller.insert(
           pipe.reader, handler: probe, on: .loops(poller.loops), options: .exclusive)
         for loop in poller.loops { await loop.settle() }
@@ -130,7 +130,7 @@ extension PollerTests {
         }
         received.add(FileDescriptor(rawValue: handle.fd).drain() ?? 0)
       }
-      try await withPoller(threads: 3) { poller in
+      try await withTestedPoller(threads: 3) { poller in
         try poller.insert(
           pipe.reader, handler: probe, on: .loops(poller.loops), options: .exclusive)
         for round in 1...500 {

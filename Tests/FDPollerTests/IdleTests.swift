@@ -15,7 +15,7 @@ extension PollerTests {
       try #require(fdp_raise_descriptor_limit(4096) >= 2200)
       let pairs = (0..<1000).map { _ in SocketPair() }
       let probe = Probe()
-      try await withPoller(threads: 4) { poller in
+      try await withTestedPoller(threads: 4) { poller in
         for pair in pairs { try poller.insert(pair.near, handler: probe) }
         for pair in pairs { pair.far.put() }
         #expect(await eventually { probe.calls >= 1000 })
@@ -42,7 +42,7 @@ extension PollerTests {
 
     @Test("without any descriptor does not tick at all")
     func empty() async throws {
-      try await withPoller(threads: 3) { poller in
+      try await withTestedPoller(threads: 3) { poller in
         for loop in poller.loops { await loop.settle() }
         #expect(await poller.fallsAsleep())
       }

@@ -14,7 +14,7 @@ extension PollerTests {
     func oneLoop(index: Int) async throws {
       let pair = SocketPair()
       let probe = Probe()
-      try await withPoller(threads: 3) { poller in
+      try await withTestedPoller(threads: 3) { poller in
         try poller.insert(pair.near, handler: probe, on: .loop(poller.loops[index]))
         for round in 1...5 {
           pair.far.put()
@@ -31,7 +31,7 @@ extension PollerTests {
     func anyLoop() async throws {
       let pairs = (0..<6).map { _ in SocketPair() }
       let probe = Probe()
-      try await withPoller(threads: 3) { poller in
+      try await withTestedPoller(threads: 3) { poller in
         for pair in pairs { try poller.insert(pair.near, handler: probe) }
         for pair in pairs { pair.far.put() }
         #expect(await eventually { probe.calls == 6 })
@@ -45,7 +45,7 @@ extension PollerTests {
     func severalLoops() async throws {
       let event = FileDescriptor.event(count: 1)
       let held = HeldProbe()
-      try await withPoller(threads: 4) { poller in
+      try await withTestedPoller(threads: 4) { poller in
         try poller.insert(event, handler: held.probe, on: .loops(Array(poller.loops[1...3])))
         #expect(await eventually { held.probe.mostInside == 3 })
         #expect(Set(held.probe.entrants) == [1, 2, 3])
@@ -58,7 +58,7 @@ extension PollerTests {
     func fromALoop() async throws {
       let pairs = (0..<2).map { _ in SocketPair() }
       let probe = Probe()
-      try await withPoller(threads: 2) { poller in
+      try await withTestedPoller(threads: 2) { poller in
         await poller.loops[0].call {
           #expect(throws: Never.self) {
             _ = try poller.loops[0].insert(pairs[0].near, handler: probe)
@@ -76,7 +76,7 @@ extension PollerTests {
     func withoutInterest() async throws {
       let pair = SocketPair()
       let probe = Probe { handle, loop in loop.delete(handle) }
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         let handle = try poller.insert(pair.near, handler: probe, wanting: [])
         pair.far.closeForGood()
         #expect(await always { probe.calls == 0 })
@@ -93,7 +93,7 @@ extension PollerTests {
       let pair = SocketPair()
       let probe = Probe()
       let foreign = try Poller(.tested())
-      try await withPoller(threads: 4, groups: 2) { poller in
+      try await withTestedPoller(threads: 4, groups: 2) { poller in
         let placements: [Placement] = [
           .loops([]), .loops([poller.loops[0], poller.loops[1]]), .loop(foreign.loops[0]),
           .loops([poller.loops[0], foreign.loops[0]]),
@@ -116,7 +116,7 @@ extension PollerTests {
 
     @Test("what is no descriptor is refused")
     func negative() async throws {
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         #expect(throws: PollerError.kernelRefused("take in fd -1", .badFileDescriptor)) {
           try poller.insert(FileDescriptor(rawValue: -1), handler: Probe())
         }
@@ -127,7 +127,7 @@ extension PollerTests {
     func regularFile() async throws {
       let log = RecordedLog()
       let probe = Probe()
-      try await withPoller(threads: 1, log: log) { poller in
+      try await withTestedPoller(threads: 1, log: log) { poller in
         await poller.loops[0].settle()
         let file = Glibc.open("/proc/self/exe", O_RDONLY | O_CLOEXEC)
         try poller.insert(FileDescriptor(rawValue: file), handler: probe)

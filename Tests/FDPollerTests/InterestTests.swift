@@ -13,7 +13,7 @@ extension PollerTests {
       let pair = SocketPair()
       // Reads nothing, so that it would be called again and again if it went on wanting.
       let probe = Probe { handle, loop in loop.stop(.read, handle) }
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         let loop = poller.loops[0]
         let handle = try poller.insert(pair.near, handler: probe)
         pair.far.put()
@@ -31,7 +31,7 @@ extension PollerTests {
     func fromElsewhere() async throws {
       let pair = SocketPair()
       let probe = Probe()
-      try await withPoller(threads: 2) { poller in
+      try await withTestedPoller(threads: 2) { poller in
         let handle = try poller.insert(
           pair.near, handler: probe, on: .loop(poller.loops[0]), wanting: [])
         // The last word is that nothing is wanted.
@@ -60,7 +60,7 @@ extension PollerTests {
       let pair = SocketPair()
       while pair.near.put() {}
       let probe = Probe { handle, loop in loop.stop(.write, handle) }
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         let handle = try poller.insert(pair.near, handler: probe, wanting: .write)
         #expect(await always { probe.calls == 0 })
         while (pair.far.drain() ?? 0) > 0 {}
@@ -84,7 +84,7 @@ extension PollerTests {
     func shared() async throws {
       let event = FileDescriptor.event()
       let probe = Probe()
-      try await withPoller(threads: 3) { poller in
+      try await withTestedPoller(threads: 3) { poller in
         let handle = try poller.insert(event, handler: probe, on: .loops(poller.loops))
         for loop in poller.loops { await loop.settle() }
         #expect(await poller.wants(.read, handle) == [0, 1, 2])
@@ -105,7 +105,7 @@ extension PollerTests {
     func gone() async throws {
       let (pair, other) = (SocketPair(aside: true), SocketPair())
       let (probe, successor) = (Probe(), Probe())
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         let handle = try poller.insert(pair.near, handler: probe)
         poller.delete(handle)
         #expect(await probe.isClosedOnce())
@@ -133,7 +133,7 @@ extension PollerTests {
           _ = try? FileDescriptor(rawValue: handle.fd).read(into: buffer)
         }
       }
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         let handle = try poller.insert(pair.near, handler: probe)
         await poller.loops[0].settle()
         for _ in 0..<5 { pair.far.put() }

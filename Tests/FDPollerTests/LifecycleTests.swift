@@ -14,7 +14,7 @@ extension PollerTests {
     func stopCloses() async throws {
       let pairs = (0..<20).map { _ in SocketPair() }
       let probes = pairs.map { _ in Probe() }
-      try await withPoller(threads: 3) { poller in
+      try await withTestedPoller(threads: 3) { poller in
         for (pair, probe) in zip(pairs, probes) { try poller.insert(pair.near, handler: probe) }
       }
       for (pair, probe) in zip(pairs, probes) {
@@ -116,7 +116,7 @@ extension PollerTests {
 
     @Test("a poller is started once")
     func startTwice() async throws {
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         #expect(throws: PollerError.invalidConfiguration("a poller is started once")) {
           try poller.start()
         }

@@ -18,7 +18,7 @@ extension PollerTests {
       }
       let latest = Guarded<[UInt64]>([])
       let firings = Guarded<[Firing]>([])
-      try await withPoller(threads: 2) { poller in
+      try await withTestedPoller(threads: 2) { poller in
         let loop = poller.loops[1]
         let delays = (0..<1000).map { _ in Duration.microseconds(Int.random(in: 0...120_000)) }
         await loop.call {
@@ -47,7 +47,7 @@ extension PollerTests {
 
     @Test("that is cancelled never fires, and its closure is let go at once")
     func cancelled() async throws {
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         let loop = poller.loops[0]
         let fired = Tally()
         let object = LiveObject()
@@ -78,7 +78,7 @@ extension PollerTests {
 
     @Test("may cancel another that is due at the same time, and add new ones")
     func fromATimer() async throws {
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         let loop = poller.loops[0]
         let order = Guarded<[String]>([])
         await loop.call {
@@ -103,7 +103,7 @@ extension PollerTests {
       let event = FileDescriptor.event(count: 1)
       // Never reads: an event per tick.
       let probe = Probe { _, _ in }
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         let loop = poller.loops[0]
         let fired = Tally()
         await loop.call { _ = loop.schedule(after: .milliseconds(5)) { fired.add() } }
@@ -119,7 +119,7 @@ extension PollerTests {
 
     @Test("of which there are many costs no wake-ups in between")
     func distant() async throws {
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         let loop = poller.loops[0]
         let fired = Tally()
         await loop.call {

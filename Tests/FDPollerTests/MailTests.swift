@@ -11,7 +11,7 @@ extension PollerTests {
     func order() async throws {
       let seen = Guarded<[Int: [Int]]>([:])
       let misplaced = Tally()
-      try await withPoller(threads: 3) { poller in
+      try await withTestedPoller(threads: 3) { poller in
         let target = poller.loops[0]
         @Sendable func post(_ count: Int, by producer: Int) {
           for number in 0..<count {
@@ -37,7 +37,7 @@ extension PollerTests {
     @Test("never runs inside the call that gives it, and neither does a delete's departure")
     func notInside() async throws {
       let log = Guarded<[String]>([])
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         let loop = poller.loops[0]
         let event = FileDescriptor.event()
         final class Noting: DescriptorHandler, @unchecked Sendable {
@@ -70,7 +70,7 @@ extension PollerTests {
       }
       let pair = SocketPair()
       let probe = Probe()
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         try poller.insert(pair.near, handler: probe)
         let fired = Tally()
         poller.loops[0].run { again() }
@@ -87,7 +87,7 @@ extension PollerTests {
 
     @Test("is released when it has run")
     func released() async throws {
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         let object = Guarded<LiveObject?>(LiveObject())
         weak let witness = object.value
         poller.loops[0].run { [object = object.value] in _ = object }

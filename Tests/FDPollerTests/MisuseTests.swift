@@ -14,7 +14,7 @@ extension PollerTests {
     func sameTwice() async throws {
       let pair = SocketPair()
       let (probe, other) = (Probe(), Probe())
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         let handle = try poller.insert(pair.near, handler: probe)
         let error = #expect(throws: PollerError.self) {
           try poller.insert(pair.near, handler: other)
@@ -39,7 +39,7 @@ extension PollerTests {
     func doubleClose() async throws {
       let (pair, other) = (SocketPair(aside: true), SocketPair())
       let (probe, successor) = (Probe(), Probe())
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         let handle = try poller.insert(pair.near, handler: probe)
         #expect(poller.delete(handle))
         #expect(!poller.delete(handle))
@@ -67,7 +67,7 @@ extension PollerTests {
       let oldProbe = Probe()
       let fresh = (0..<3).map { _ in SocketPair() }
       let probes = fresh.map { _ in Probe() }
-      try await withPoller(threads: 2, log: log) { poller in
+      try await withTestedPoller(threads: 2, log: log) { poller in
         let home = poller.loops[0]
         let dead = try poller.insert(old.near, handler: oldProbe, on: .loop(home))
         await home.settle()
@@ -111,7 +111,7 @@ extension PollerTests {
     func rawCloseUnsaid() async throws {
       let (old, new) = (SocketPair(aside: true), SocketPair())
       let probe = Probe()
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         let handle = try poller.insert(old.near, handler: probe)
         await poller.loops[0].settle()
         old.near.closeForGood()
@@ -140,7 +140,7 @@ extension PollerTests {
       let (old, new) = (SocketPair(aside: true), SocketPair())
       let gate = Gate()
       let (probe, successor) = (Probe { _, _ in _ = gate.wait() }, Probe())
-      try await withPoller(threads: 2) { poller in
+      try await withTestedPoller(threads: 2) { poller in
         let dead = try poller.insert(old.near, handler: probe, on: .loop(poller.loops[0]))
         old.far.put()
         #expect(await eventually { gate.holdsSomebody })
@@ -165,7 +165,7 @@ extension PollerTests {
       let log = RecordedLog()
       let pair = SocketPair()
       let probe = Probe()
-      try await withPoller(threads: 1, log: log) { poller in
+      try await withTestedPoller(threads: 1, log: log) { poller in
         let gate = await poller.loops[0].hold()
         let handle = try poller.insert(pair.near, handler: probe)
         pair.near.closeForGood()

@@ -53,7 +53,7 @@ extension PollerTests {
     private func whoeverDeletes(
       _ deleter: Deleter, _ transport: Transport, isReset: Bool, isHeld: Bool
     ) async throws {
-      try await withPoller(threads: 2) { poller in
+      try await withTestedPoller(threads: 2) { poller in
         var fastest = Duration.seconds(60)
         var rounds = 0
         let end = ContinuousClock.now + .seconds(60)

@@ -93,7 +93,7 @@ struct PingPongTests {
   @Test("wake for sockets too: every round trip over a socket pair completes")
   func sockets() async throws {
     try await Ledger.closed {
-      try await withPoller(threads: 2) { poller in
+      try await withTestedPoller(threads: 2) { poller in
         let (there, back) = (SocketPair(), SocketPair())
         let first = Courier(answeringOn: back.far)
         let second = Courier(answeringOn: there.far)

@@ -20,7 +20,7 @@ extension PollerTests {
       defer { sigaction(number, &before, nil) }
       let pair = SocketPair()
       let probe = Probe()
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         let loop = poller.loops[0]
         // Loops have every signal blocked.
         let thread = await loop.call {

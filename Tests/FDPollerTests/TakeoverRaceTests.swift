@@ -14,7 +14,7 @@ extension PollerTests {
     func lostTriangle() async throws {
       let pair = SocketPair()
       let probe = Probe()
-      try await withPoller(threads: 3) { poller in
+      try await withTestedPoller(threads: 3) { poller in
         let (a, b, c) = (poller.loops[0], poller.loops[1], poller.loops[2])
         let handle = try poller.insert(pair.near, handler: probe, on: .loop(a))
         await a.call { a.park(handle) }
@@ -43,7 +43,7 @@ extension PollerTests {
     func noStop() async throws {
       let pair = SocketPair()
       let probe = Probe()
-      try await withPoller(threads: 2) { poller in
+      try await withTestedPoller(threads: 2) { poller in
         let (owner, thief) = (poller.loops[0], poller.loops[1])
         let handle = try poller.insert(pair.near, handler: probe, on: .loop(owner))
         await owner.call { owner.park(handle) }
@@ -67,7 +67,7 @@ extension PollerTests {
     func takeBack() async throws {
       let pair = SocketPair()
       let probe = Probe()
-      try await withPoller(threads: 2) { poller in
+      try await withTestedPoller(threads: 2) { poller in
         let (a, b) = (poller.loops[0], poller.loops[1])
         let handle = try poller.insert(pair.near, handler: probe, on: .loop(a))
         let (gate, result) = (Gate(), Guarded<Takeover?>(nil))
@@ -100,7 +100,7 @@ extension PollerTests {
     func noUpdateOnLoss() async throws {
       let event = FileDescriptor.event()
       let probe = Probe()
-      try await withPoller(threads: 3) { poller in
+      try await withTestedPoller(threads: 3) { poller in
         let (home, member, thief) = (poller.loops[0], poller.loops[1], poller.loops[2])
         // Of the two loops that share it only the home loop is told of a takeover.
         let handle = try poller.insert(event, handler: probe, on: .loops([home, member]))
@@ -125,7 +125,7 @@ extension PollerTests {
     func fetchedEventIsLost() async throws {
       let (blocking, pair) = (SocketPair(), SocketPair())
       let (held, probe) = (HeldProbe(), Probe())
-      try await withPoller(threads: 2) { poller in
+      try await withTestedPoller(threads: 2) { poller in
         let (owner, thief) = (poller.loops[0], poller.loops[1])
         try poller.insert(blocking.near, handler: held.probe, on: .loop(owner))
         let handle = try poller.insert(pair.near, handler: probe, on: .loop(owner))
@@ -147,7 +147,7 @@ extension PollerTests {
     func groupBit() async throws {
       let (blocking, pair) = (SocketPair(), SocketPair())
       let (held, probe) = (HeldProbe(), Probe())
-      try await withPoller(threads: 2, groups: 2) { poller in
+      try await withTestedPoller(threads: 2, groups: 2) { poller in
         let (owner, thief) = (poller.loops[0], poller.loops[1])
         #expect(owner.bit.mask == thief.bit.mask && owner.bit.group != thief.bit.group)
         try poller.insert(blocking.near, handler: held.probe, on: .loop(owner))
@@ -174,7 +174,7 @@ extension PollerTests {
     func nestedEnter() async throws {
       let (blocking, pair) = (SocketPair(), SocketPair())
       let (held, probe) = (HeldProbe(), Probe())
-      try await withPoller(threads: 2) { poller in
+      try await withTestedPoller(threads: 2) { poller in
         let (a, b) = (poller.loops[0], poller.loops[1])
         try poller.insert(blocking.near, handler: held.probe, on: .loop(b))
         let handle = try poller.insert(pair.near, handler: probe, on: .loop(b))
@@ -210,7 +210,7 @@ extension PollerTests {
     func nestedEnterAlive() async throws {
       let (blocking, pair) = (SocketPair(), SocketPair())
       let (held, probe) = (HeldProbe(), Probe())
-      try await withPoller(threads: 2) { poller in
+      try await withTestedPoller(threads: 2) { poller in
         let (a, b) = (poller.loops[0], poller.loops[1])
         try poller.insert(blocking.near, handler: held.probe, on: .loop(b))
         let handle = try poller.insert(pair.near, handler: probe, on: .loop(b))

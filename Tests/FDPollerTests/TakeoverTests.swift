@@ -12,7 +12,7 @@ extension PollerTests {
     func parked() async throws {
       let pair = SocketPair()
       let probe = Probe()
-      try await withPoller(threads: 2) { poller in
+      try await withTestedPoller(threads: 2) { poller in
         let (owner, thief) = (poller.loops[0], poller.loops[1])
         let handle = try poller.insert(pair.near, handler: probe, on: .loop(owner))
         pair.far.put()
@@ -37,7 +37,7 @@ extension PollerTests {
     func byTheOwner() async throws {
       let pair = SocketPair()
       let probe = Probe()
-      try await withPoller(threads: 2) { poller in
+      try await withTestedPoller(threads: 2) { poller in
         let (owner, thief) = (poller.loops[0], poller.loops[1])
         let handle = try poller.insert(pair.near, handler: probe, on: .loop(owner))
         await owner.call { owner.park(handle) }
@@ -56,7 +56,7 @@ extension PollerTests {
     func touchOnFail() async throws {
       let pair = SocketPair()
       let held = HeldProbe()
-      try await withPoller(threads: 2) { poller in
+      try await withTestedPoller(threads: 2) { poller in
         let (owner, thief) = (poller.loops[0], poller.loops[1])
         let handle = try poller.insert(pair.near, handler: held.probe, on: .loop(owner))
         await owner.settle()
@@ -88,7 +88,7 @@ extension PollerTests {
     func closing() async throws {
       let pair = SocketPair()
       let held = HeldProbe()
-      try await withPoller(threads: 2) { poller in
+      try await withTestedPoller(threads: 2) { poller in
         let (owner, thief) = (poller.loops[0], poller.loops[1])
         let handle = try poller.insert(pair.near, handler: held.probe, on: .loop(owner))
         await owner.call { owner.park(handle) }
@@ -110,7 +110,7 @@ extension PollerTests {
     func stranded(winner: Int) async throws {
       let pair = SocketPair()
       let held = HeldProbe()
-      try await withPoller(threads: 3) { poller in
+      try await withTestedPoller(threads: 3) { poller in
         let owner = poller.loops[0]
         let handle = try poller.insert(pair.near, handler: held.probe, on: .loop(owner))
         await owner.call { owner.park(handle) }
@@ -135,7 +135,7 @@ extension PollerTests {
     func stale() async throws {
       let (pair, other) = (SocketPair(aside: true), SocketPair())
       let (probe, successor) = (Probe(), Probe())
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         let loop = poller.loops[0]
         let handle = try poller.insert(pair.near, handler: probe)
         await loop.call { loop.park(handle) }

@@ -16,7 +16,7 @@ extension PollerTests {
     func names(name: String) async throws {
       var configuration = PollerConfiguration.tested(threads: 3)
       configuration.name = name
-      try await withPoller(configuration) { poller in
+      try await withTestedPoller(configuration) { poller in
         for loop in poller.loops {
           let task = await loop.call { ThreadFiles() }
           #expect(loop.name == "\(name)-\(loop.index)")
@@ -31,12 +31,12 @@ extension PollerTests {
       let pinned = [allowed.first!, allowed.last!]
       var configuration = PollerConfiguration.tested(threads: 3)
       configuration.processors = pinned
-      try await withPoller(configuration) { poller in
+      try await withTestedPoller(configuration) { poller in
         for loop in poller.loops {
           #expect(await loop.call { ThreadFiles().processors } == [pinned[loop.index % 2]])
         }
       }
-      try await withPoller(threads: 1) { poller in
+      try await withTestedPoller(threads: 1) { poller in
         #expect(await poller.loops[0].call { ThreadFiles().processors } == allowed)
       }
     }
@@ -47,7 +47,7 @@ extension PollerTests {
       var configuration = PollerConfiguration.tested(threads: 2)
       configuration.processors = [100_000]
       configuration.logger = log.logger
-      try await withPoller(configuration) { poller in
+      try await withTestedPoller(configuration) { poller in
         for loop in poller.loops { await loop.settle() }
         #expect(log.count(of: "cannot pin a loop to its processor") == 2)
       }
@@ -55,7 +55,7 @@ extension PollerTests {
 
     @Test("block every signal, so that a write to a broken pipe is an error and no signal")
     func signals() async throws {
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         let blocked = await poller.loops[0].call {
           let line = ProcFile("\(ThreadFiles().folder)/status").lines
             .first { $0.hasPrefix("SigBlk:") }

@@ -32,7 +32,7 @@ extension PollerTests {
     func nothingIsTaken(answer: Int32) async throws {
       let pairs = (0..<41).map { _ in SocketPair() }
       let probes = pairs.map { _ in Probe() }
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         let loop = poller.loops[0]
         await loop.settle()
         await Self.refuse(40, with: answer, on: loop)
@@ -64,7 +64,7 @@ extension PollerTests {
       let (former, next) = (SocketPair(), SocketPair())
       let others = (0..<39).map { _ in SocketPair() }
       let probe = Probe()
-      try await withPoller { poller in
+      try await withTestedPoller { poller in
         let loop = poller.loops[0]
         let handle = try poller.insert(former.near, handler: probe, options: [.fresh, .stream])
         await loop.settle()
@@ -113,7 +113,7 @@ extension PollerTests {
         loop.backend.noteWouldBlock(.read, of: handle)
       }
       let otherProbes = others.map { _ in Probe() }
-      try await withPoller(log: log) { poller in
+      try await withTestedPoller(log: log) { poller in
         let loop = poller.loops[0]
         try poller.insert(silent.near, handler: probe)
         await loop.settle()
@@ -146,7 +146,7 @@ extension PollerTests {
       var configuration = PollerConfiguration.tested()
       configuration.tickLimit = .seconds(60)
       configuration.ringSetup.modes = [.deferred]
-      try await withPoller(configuration) { poller in
+      try await withTestedPoller(configuration) { poller in
         let loop = poller.loops[0]
         for round in 1...20 {
           let pair = SocketPair()
@@ -174,7 +174,7 @@ extension PollerTests {
       // One completion in a wait: the other one's poll, which is of one shot, is over by the time
       // that it is cancelled, and has not told so yet.
       configuration.ringSetup = RingSetup(modes: [mode], completionsPerWait: 1)
-      try await withPoller(configuration) { poller in
+      try await withTestedPoller(configuration) { poller in
         let loop = poller.loops[0]
         for round in 1...20 {
           let pipes = (0..<2).map { _ in FileDescriptor.nonBlockingPipe() }

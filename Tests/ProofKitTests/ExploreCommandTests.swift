@@ -24,13 +24,15 @@ struct ExploreCommandTests {
     }
   }
 
-  @Test("proves word, mailbox, parking and pool with two and three threads, each to its end")
+  @Test(
+    "proves word, mailbox, parking, pool and coordination with two and three threads, each to its end"
+  )
   func proof() async throws {
     let lines = try await lines(["--all", "--brief"])
     #expect(lines.allSatisfy { $0.verdict == "proved" })
     // Every mix of two and of three of nine roles, for one owner and for several; the inserts, alone
     // and with two roles; and the handle with the same low bits.
-    let others = ["mailbox:", "parking:", "pool:"]
+    let others = ["mailbox:", "parking:", "pool:", "registry:", "flight:", "cache:"]
     let word = lines.filter { line in !others.contains(where: line.scenario.hasPrefix) }
     for model in ["sc", "c11"] {
       let names = word.filter { $0.model == model }.map(\.scenario)
@@ -110,7 +112,10 @@ struct ExploreCommandTests {
   func list() async throws {
     let child = try await explore(["--list"])
     #expect(child.status == 0)
-    for name in ["delete-inside", "STALE_T_LEAK", "mailbox:2x1", "pool:1:check-out+steal"] {
+    for name in [
+      "delete-inside", "STALE_T_LEAK", "mailbox:2x1", "pool:1:check-out+steal",
+      "registry:client+agent", "incident:clean-up-by-id",
+    ] {
       #expect(child.output.contains(name))
     }
   }

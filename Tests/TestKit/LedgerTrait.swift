@@ -1,3 +1,4 @@
+import Glibc
 import Synchronization
 public import Testing
 
@@ -6,7 +7,7 @@ public import Testing
 ///
 /// Descriptors are counted for the whole process, so only one such test runs at a time, whatever
 /// suite it is of, and a test that runs beside them opens and closes descriptors in
-/// `Ledger.closed`.
+/// `Ledger.closed`. One that does not end within five minutes ends the process, by its name.
 public struct LedgerTrait: SuiteTrait, TestTrait, TestScoping {
   /// It guards every test of the suite.
   public var isRecursive: Bool { true }
@@ -23,9 +24,10 @@ public struct LedgerTrait: SuiteTrait, TestTrait, TestScoping {
     try await Ledger.closed {
       // The first sleep of a process opens the descriptors of the concurrency runtime.
       try await Task.sleep(for: .microseconds(1))
+      Ledger.startSymbolizer
       let descriptors = Ledger.openDescriptors()
       let objects = LiveObject.count
-      try await function()
+      try await TimeLimit.hold(test.displayName ?? test.name) { try await function() }
       let areObjectsGone = await eventually(within: .seconds(10)) { LiveObject.count <= objects }
       if !areObjectsGone {
         Issue.record("objects left behind: \(LiveObject.count - objects)")
@@ -48,6 +50,19 @@ extension Trait where Self == LedgerTrait {
 
 extension Ledger {
   private static let isTaken = Atomic(false)
+
+  /// Has a sanitizer start its symbolizer, which it keeps: else it does when it first needs a name,
+  /// be it for a report that is suppressed.
+  fileprivate static let startSymbolizer: Void = {
+    typealias Symbolize =
+      @convention(c) (UnsafeRawPointer?, UnsafePointer<CChar>, UnsafeMutablePointer<CChar>, Int) ->
+      Void
+    guard let symbol = dlsym(nil, "__sanitizer_symbolize_pc") else { return }
+    let symbolize = unsafeBitCast(symbol, to: Symbolize.self)
+    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) {
+      symbolize(symbol, "%f", $0.baseAddress.unsafelyUnwrapped, $0.count)
+    }
+  }()
 
   /// Runs the body while no test that counts descriptors runs.
   public static func closed<Result>(

@@ -5,6 +5,7 @@ extension ProcessTests {
   @Suite("The command line")
   struct CommandLineTests {
     private static let good = ["--listen", "127.0.0.1:0", "--backend", "127.0.0.1:9"]
+    private static let bytes = good + ["--mode", "tcp"]
 
     struct Mistake: CustomTestStringConvertible {
       let arguments: [String]
@@ -55,13 +56,51 @@ extension ProcessTests {
         Mistake(good + ["--balance", "luck"], "least-connections"),
         Mistake(good + ["--io", "select"], "io_uring"),
         Mistake(good + ["--accept", "never"], "per-loop"),
-        Mistake(good + ["--idle-timeout=-1"], "--idle-timeout"),
-        Mistake(good + ["--client-timeout", "nan"], "--client-timeout"),
+        Mistake(bytes + ["--idle-timeout=-1"], "--idle-timeout"),
+        Mistake(bytes + ["--client-timeout", "nan"], "--client-timeout"),
         Mistake(good + ["--server-timeout", "1e12"], "--server-timeout"),
         Mistake(good + ["--connect-timeout", "soon"], "--connect-timeout"),
-        Mistake(good + ["--spare=-1"], "--spare"),
+        Mistake(bytes + ["--spare=-1"], "--spare"),
         Mistake(good + ["--pin=-1"], "--pin"),
         Mistake(good + ["--log-level", "loud"], "--log-level"),
+        Mistake(good + ["--connect-timeout", "5 s"], "write a time as 5, 0.5, 500ms"),
+        Mistake(good + ["--max-head", "32T"], "--max-head"),
+        Mistake(good + ["--max-head", "2M"], "256 to 1048576 bytes"),
+        Mistake(good + ["--max-fields", "0"], "it can be 1 to 10000"),
+        Mistake(good + ["--retries", "1000"], "it can be 0 to 100"),
+        Mistake(good + ["--purge-interval", "0"], "it must be more than 0"),
+        Mistake(good + ["--reuse", "often"], "'never', 'safe' or 'always'"),
+        Mistake(good + ["--backend", "web="], "cannot read the address"),
+        Mistake(good + ["--route", "/api"], "write it as [HOST][/PATH]=GROUP"),
+        Mistake(good + ["--route", "/api/=default"], "without the slash at its end"),
+        Mistake(good + ["--route", "a.b:80=default"], "a host without a port"),
+        Mistake(good + ["--route", "/api=api"], "write a --backend api=ADDRESS"),
+        Mistake(good + ["--trust", "10.0.0.0/33"], "--trust"),
+        Mistake(good + ["--proxy-protocol"], "say whom with --trust"),
+        Mistake(good + ["--via", "my proxy"], "none to send no Via"),
+        Mistake(good + ["--host", "a b"], "preserve, backend, or the name"),
+        Mistake(good + ["--access-log-format", "json"], "say where with --access-log"),
+        Mistake(good + ["--admin", "8081"], "no port"),
+        Mistake(
+          good + ["--health-path", "/", "--no-health-checks"],
+          "--health-path has no meaning with --no-health-checks"),
+        Mistake(good + ["--health-path", "health"], "write a path as /health"),
+        Mistake(good + ["--check"], "give it --config FILE"),
+        Mistake(good + ["--spare", "1"], "--spare has no meaning with --mode http"),
+        Mistake(
+          good + ["--client-timeout", "1"], "--client-timeout has no meaning with --mode http"),
+        Mistake(bytes + ["--forwarded"], "--forwarded has no meaning with --mode tcp"),
+        Mistake(bytes + ["--no-forwarded"], "--forwarded has no meaning with --mode tcp"),
+        Mistake(bytes + ["--route", "/=default"], "--route has no meaning with --mode tcp"),
+        Mistake(bytes + ["--takeover", "/tmp/x"], "--takeover has no meaning with --mode tcp"),
+        Mistake(bytes + ["--backend", "a=127.0.0.1:9"], "groups have no meaning with --mode tcp"),
+        Mistake(
+          ["--config", "fdproxy.yaml", "--listen", "127.0.0.1:0"],
+          "--listen and --config exclude each other: say it in \"fdproxy.yaml\""),
+        Mistake(["--config", "fdproxy.yaml", "--mode", "tcp"], "--mode and --config"),
+        Mistake(["--config", "fdproxy.yaml", "--pin", "0"], "--pin and --config"),
+        Mistake(
+          ["--config", "fdproxy.yaml", "--no-health-checks"], "--health-checks and --config"),
         Mistake(good + ["--no-such-option"], "--no-such-option"),
         Mistake(good + ["superfluous"], "superfluous"),
         Mistake(["demo", "--seconds", "0"], "--seconds"),
@@ -85,7 +124,8 @@ extension ProcessTests {
     func portInUse() async throws {
       let socket = TestSocket.bound(backlog: 1)
       let address = "127.0.0.1:\(socket.port)"
-      let (code, line) = try await run(["--listen", address, "--backend", "127.0.0.1:9"])
+      let (code, line) = try await run(
+        ["--mode", "tcp", "--listen", address, "--backend", "127.0.0.1:9"])
       #expect(code == 1)
       #expect(line.contains("cannot listen on \(address)"), "\(line)")
       #expect(line.contains("another program listens there"), "\(line)")
@@ -95,7 +135,8 @@ extension ProcessTests {
     func portOfAnother() async throws {
       try await withProxy(to: ["127.0.0.1:9"]) { proxy in
         let address = "127.0.0.1:\(proxy.port)"
-        let (code, line) = try await run(["--listen", address, "--backend", "127.0.0.1:9"])
+        let (code, line) = try await run(
+          ["--mode", "tcp", "--listen", address, "--backend", "127.0.0.1:9"])
         #expect(code == 1)
         #expect(line.contains("another program listens there"), "\(line)")
       }
@@ -103,7 +144,8 @@ extension ProcessTests {
 
     @Test("an address of another machine is one line and exit code 1")
     func foreignAddress() async throws {
-      let (code, line) = try await run(["--listen", "192.0.2.1:0", "--backend", "127.0.0.1:9"])
+      let (code, line) = try await run(
+        ["--mode", "tcp", "--listen", "192.0.2.1:0", "--backend", "127.0.0.1:9"])
       #expect(code == 1)
       #expect(line.contains("no interface of this machine has that address"), "\(line)")
     }
@@ -118,7 +160,7 @@ extension ProcessTests {
 
     @Test("a limit of open descriptors that is too small is one line and exit code 1")
     func smallLimit() async throws {
-      let (code, line) = try await run(Self.good, descriptorLimit: 40)
+      let (code, line) = try await run(Self.bytes, descriptorLimit: 40)
       #expect(code == 1)
       #expect(line.contains("the limit of open descriptors is 40"), "\(line)")
       #expect(line.contains("ulimit"), "\(line)")
@@ -126,7 +168,7 @@ extension ProcessTests {
 
     @Test("more threads than there are descriptors for is one line and exit code 1")
     func limitTooSmallForThreads() async throws {
-      let (code, line) = try await run(Self.good + ["--threads", "200"], descriptorLimit: 100)
+      let (code, line) = try await run(Self.bytes + ["--threads", "200"], descriptorLimit: 100)
       #expect(code == 1)
       #expect(line.contains("Too many open files"), "\(line)")
     }

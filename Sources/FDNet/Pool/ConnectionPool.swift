@@ -75,6 +75,15 @@ extension ConnectionPool {
   }
 }
 
+extension ConnectionPool {
+  /// The idle connections at this moment. Callable from any thread.
+  package var idleHandles: Set<FDHandle> {
+    var handles: Set<FDHandle> = []
+    for shelf in shelves { shelf.list.visit { handles.insert($0.handle) } }
+    return handles
+  }
+}
+
 // MARK: - Check-out
 
 extension ConnectionPool {
@@ -100,13 +109,17 @@ extension ConnectionPool {
 
   /// Makes a connection of the pool, whatever is idle. On the loop. See `checkOut` for the
   /// parameters.
+  ///
+  /// - Returns: the connection in the making, whose `abort()` cancels the attempt; nil if it failed
+  ///   at once.
+  @discardableResult
   public func open(
     _ address: SocketAddress, on loop: EventLoop, deadline: Duration?,
     _ completion: @escaping (Result<Connection, ConnectError>) -> Void
-  ) {
+  ) -> Connection? {
     if isAbove(limits.highDescriptorRatio) { closeOneIdle(near: loop) }
     counts.opened.add(1, ordering: .relaxed)
-    _ = Connector.connect(
+    return Connector.connect(
       to: address, on: loop, deadline: deadline, settings: settings,
       options: [.stream, .readsByPoll]
     ) { result in
@@ -117,7 +130,7 @@ extension ConnectionPool {
     }
   }
 
-  private func mayReuse(_ isRepeatable: Bool) -> Bool {
+  package func mayReuse(_ isRepeatable: Bool) -> Bool {
     switch limits.reuse {
     case .never: false
     case .safe: isRepeatable
@@ -129,10 +142,17 @@ extension ConnectionPool {
   /// without a handler, which the caller sets before it returns to the loop. Nil if none is idle.
   /// On the loop.
   public func takeIdle(_ address: SocketAddress, on loop: EventLoop) -> Connection? {
+    findIdle(address, on: loop)?.connection
+  }
+
+  /// See `takeIdle`. Says, too, whether the connection was another loop's.
+  package func findIdle(
+    _ address: SocketAddress, on loop: EventLoop
+  ) -> (connection: Connection, isTakenOver: Bool)? {
     precondition(loop.isCurrent, "a loop checks out for itself")
     guard counts.idle.load(ordering: .relaxed) > 0 else { return nil }
     while let connection = take(address, from: shelves[loop.index], for: loop, trying: false) {
-      if begin(connection, on: loop, isStolen: false) { return connection }
+      if begin(connection, on: loop, isStolen: false) { return (connection, false) }
     }
     let start = rotation.add(1, ordering: .relaxed).newValue
     // The own group's loops first: they are the likelier neighbours in the cache.
@@ -143,7 +163,7 @@ extension ConnectionPool {
           (poller.loops[index].bit.group == loop.bit.group) == isNear
         else { continue }
         while let connection = take(address, from: shelves[index], for: loop, trying: true) {
-          if begin(connection, on: loop, isStolen: true) { return connection }
+          if begin(connection, on: loop, isStolen: true) { return (connection, true) }
         }
       }
     }

@@ -11,15 +11,16 @@
 // under the lock, whoever unlinks a connection otherwise knows that no thief has it.
 
 /// The place of one idle element in a list. It exists before the element is checked in, so that
-/// nothing can fail then. Its links are guarded by the lock of the list that it is in.
+/// nothing can fail then. Its links are guarded by the lock of the list that it is in, so nothing
+/// checks their exclusivity at run time: that would be a sixth of a check-out.
 package final class IdleEntry<Key: Hashable, Element: AnyObject>: @unchecked Sendable {
   package let element: Element
   package let key: Key
   /// When it was last checked in, in nanoseconds.
-  package fileprivate(set) var idleSince: UInt64 = 0
-  fileprivate var older: IdleEntry?
-  fileprivate unowned(unsafe) var newer: IdleEntry?
-  package fileprivate(set) var isLinked = false
+  @exclusivity(unchecked) package fileprivate(set) var idleSince: UInt64 = 0
+  @exclusivity(unchecked) fileprivate var older: IdleEntry?
+  @exclusivity(unchecked) fileprivate unowned(unsafe) var newer: IdleEntry?
+  @exclusivity(unchecked) package fileprivate(set) var isLinked = false
 
   package init(_ element: Element, for key: Key) {
     self.element = element
@@ -44,7 +45,14 @@ package final class IdleList<Lock: ListLock & ~Copyable, Key: Hashable, Element:
   package typealias Entry = IdleEntry<Key, Element>
 
   private let lock = Lock()
-  private var chains: [Key: Chain<Key, Element>] = [:]
+  /// One for each key that has had an element since the last purge.
+  @exclusivity(unchecked) private var chains: [Chain<Key, Element>] = []
+  /// Where in `chains` the one of a key is.
+  @exclusivity(unchecked) private var indices: [Key: Int] = [:]
+  /// The one that was looked for last, which is the next one, too, most of the time: an element is
+  /// found and then removed, its key's are counted before it is linked. A comparison costs much less
+  /// than hashing a key.
+  @exclusivity(unchecked) private var recent = 0
 
   package init() {}
 
@@ -56,7 +64,7 @@ package final class IdleList<Lock: ListLock & ~Copyable, Key: Hashable, Element:
       precondition(!entry.isLinked, "an element is in one list at a time")
       entry.isLinked = true
       entry.idleSince = now
-      chains[entry.key, default: Chain()].push(entry)
+      chains[indexMakingOne(of: entry.key)].push(entry)
     }
   }
 
@@ -87,7 +95,7 @@ package final class IdleList<Lock: ListLock & ~Copyable, Key: Hashable, Element:
 
   /// The lock is held.
   private func walk(_ key: Key, _ claim: (Element) -> Bool) -> IdleTake<Key, Element> {
-    var candidate = chains[key]?.newest
+    var candidate = index(of: key).flatMap { chains[$0].newest }
     while let entry = candidate {
       if claim(entry.element) {
         remove(entry)
@@ -105,16 +113,17 @@ package final class IdleList<Lock: ListLock & ~Copyable, Key: Hashable, Element:
   package func purge(idleSinceBefore time: UInt64) -> [Entry] {
     lock.withLock {
       var removed: [Entry] = []
-      for key in Array(chains.keys) {
-        let excess = ((chains[key]?.unneeded ?? 0) + 1) / 2
+      for index in chains.indices {
+        let excess = (chains[index].unneeded + 1) / 2
         var count = 0
-        while let oldest = chains[key]?.oldest, count < excess || oldest.idleSince < time {
+        while let oldest = chains[index].oldest, count < excess || oldest.idleSince < time {
           removed.append(oldest)
-          remove(oldest)
+          chains[index].remove(oldest)
           count += 1
         }
-        chains[key]?.beginInterval()
+        chains[index].beginInterval()
       }
+      forgetEmptyChains()
       return removed
     }
   }
@@ -122,34 +131,77 @@ package final class IdleList<Lock: ListLock & ~Copyable, Key: Hashable, Element:
   /// Takes any one element out, to delete it: the oldest of some key.
   package func removeOne() -> Entry? {
     lock.withLock {
-      guard let oldest = chains.first?.value.oldest else { return nil }
-      remove(oldest)
-      return oldest
+      for index in chains.indices {
+        guard let oldest = chains[index].oldest else { continue }
+        chains[index].remove(oldest)
+        return oldest
+      }
+      return nil
     }
   }
 
-  package func count(_ key: Key) -> Int { lock.withLock { chains[key]?.count ?? 0 } }
+  package func count(_ key: Key) -> Int {
+    lock.withLock { index(of: key).map { chains[$0].count } ?? 0 }
+  }
 
-  package var isEmpty: Bool { lock.withLock { chains.isEmpty } }
+  /// Shows all elements. The body runs under the lock.
+  package func visit(_ body: (Element) -> Void) {
+    lock.withLock {
+      for chain in chains {
+        var next = chain.newest
+        while let entry = next {
+          body(entry.element)
+          next = entry.older
+        }
+      }
+    }
+  }
 
-  /// The lock is held and the entry is linked.
+  package var isEmpty: Bool { lock.withLock { chains.allSatisfy { $0.count == 0 } } }
+
+  // MARK: With the lock held
+
+  /// The entry is linked.
   private func remove(_ entry: Entry) {
-    guard let index = chains.index(forKey: entry.key) else {
+    guard let index = index(of: entry.key) else {
       preconditionFailure("a linked entry has a chain")
     }
-    entry.isLinked = false
-    chains.values[index].remove(entry)
-    if chains.values[index].count == 0 { chains.remove(at: index) }
+    chains[index].remove(entry)
+  }
+
+  private func index(of key: Key) -> Int? {
+    if recent < chains.count && chains[recent].key == key { return recent }
+    guard let index = indices[key] else { return nil }
+    recent = index
+    return index
+  }
+
+  private func indexMakingOne(of key: Key) -> Int {
+    if let index = index(of: key) { return index }
+    indices[key] = chains.count
+    recent = chains.count
+    chains.append(Chain(key: key))
+    return recent
+  }
+
+  private func forgetEmptyChains() {
+    guard chains.contains(where: { $0.count == 0 }) else { return }
+    chains.removeAll { $0.count == 0 }
+    indices.removeAll(keepingCapacity: true)
+    for index in chains.indices { indices[chains[index].key] = index }
   }
 }
 
 /// The elements of one key, from the newest to the oldest.
 private struct Chain<Key: Hashable, Element: AnyObject> {
+  let key: Key
   private(set) var newest: IdleEntry<Key, Element>?
   private(set) unowned(unsafe) var oldest: IdleEntry<Key, Element>?
   private(set) var count = 0
   /// The smallest count since the last purge: so many were not needed in the meantime.
   private(set) var unneeded = 0
+
+  init(key: Key) { self.key = key }
 
   mutating func push(_ entry: IdleEntry<Key, Element>) {
     entry.older = newest
@@ -160,11 +212,13 @@ private struct Chain<Key: Hashable, Element: AnyObject> {
   }
 
   mutating func remove(_ entry: IdleEntry<Key, Element>) {
+    precondition(count > 0, "a linked entry is in its chain")
     let (older, newer) = (entry.older, entry.newer)
     if let newer { newer.older = older } else { newest = older }
     if let older { older.newer = newer } else { oldest = newer }
     entry.older = nil
     entry.newer = nil
+    entry.isLinked = false
     count -= 1
     unneeded = min(unneeded, count)
   }

@@ -1,3 +1,5 @@
+package import FDPoller
+
 /// The lock of an idle list. Held for list operations and a takeover only: no I/O, no user code, no
 /// wait.
 package protocol ListLock: ~Copyable, Sendable {
@@ -8,3 +10,5 @@ package protocol ListLock: ~Copyable, Sendable {
   /// - Returns: nil, without calling the body, if somebody holds the lock.
   borrowing func withLockIfAvailable<Result>(_ body: () -> Result) -> Result?
 }
+
+extension PlatformLock: ListLock {}

@@ -9,7 +9,7 @@ public enum ReusePolicy: String, Sendable, CaseIterable {
 }
 
 /// How many idle connections a pool keeps, and for how long.
-public struct PoolLimits: Sendable {
+public struct PoolLimits: Sendable, Equatable {
   /// When a connection may be used again.
   public var reuse = ReusePolicy.safe
   /// Idle connections to one address. Each loop keeps an equal share of them, at least one unless

@@ -21,15 +21,15 @@ final class EpollBackend: Backend {
   private var bound: Int32 = 0
 
   private let events: UnsafeMutableBufferPointer<epoll_event>
-  private var suspect = Suspect()
-  private var refusals: [(handle: FDHandle, errno: Errno)] = []
+  @exclusivity(unchecked) private var suspect = Suspect()
+  @exclusivity(unchecked) private var refusals: [(handle: FDHandle, errno: Errno)] = []
   private let logger: Logger
   /// How long a suspect must have been one, in nanoseconds. The number is free before the file is
   /// gone, so a thread that is interrupted in the middle of a close leaves a zombie for as long as
   /// it gets no processor.
   private let ageOfAZombie: UInt64
   /// How many waits there have been.
-  private var waits: UInt64 = 0
+  @exclusivity(unchecked) private var waits: UInt64 = 0
 
   /// The event data of the loop's own eventfd; no handle has that generation and number.
   private static let wakeUpData = UInt64.max

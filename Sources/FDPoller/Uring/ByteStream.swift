@@ -90,6 +90,9 @@ final class ByteStream: @unchecked Sendable {
   @exclusivity(unchecked) var address = ByteQueue()
   @exclusivity(unchecked) var connectResult: Int32?
 
+  /// With more bytes at hand than this nothing more is received, until so many are left: a user who
+  /// reads slowly would otherwise be brought more with every pause that he ends.
+  static var backlogLimit: Int { 64 << 10 }
   /// With so many clients at hand no more are accepted, until half of them are served.
   static var clientLimit: Int { 64 }
   /// How many bytes of output it takes at the most.

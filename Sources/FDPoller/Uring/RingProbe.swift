@@ -92,7 +92,9 @@ enum RingProbe {
   /// A receive that goes on after the first message, and a send.
   private static func canReceive(on ring: borrowing Ring) throws(RingRefusal) -> Bool {
     var pair: [Int32] = [-1, -1]
-    guard fdp_socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), &pair) == 0 else { return false }
+    let result = fdp_socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), &pair)
+    try checkDescriptors(result)
+    guard result == 0 else { return false }
     defer { for fd in pair { _ = fdp_close(fd) } }
     let byte = UnsafeMutableRawBufferPointer.allocate(byteCount: 1, alignment: 1)
     byte[0] = 33
@@ -112,6 +114,7 @@ enum RingProbe {
     let listener = fdp_socket(AF_UNIX, Int32(SOCK_STREAM.rawValue))
     let client = fdp_socket(AF_UNIX, Int32(SOCK_STREAM.rawValue))
     defer { for fd in [listener, client] where fd >= 0 { _ = fdp_close(fd) } }
+    try checkDescriptors(min(listener, client))
     // An address of the kernel's choice, without a file (unix(7), autobind).
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
@@ -124,8 +127,16 @@ enum RingProbe {
     else { return false }
     let first = try answer(of: ring)
     if let first, first.result >= 0 { _ = fdp_close(first.result) }
+    try checkDescriptors(first?.result ?? 0)
     guard let first, first.result >= 0, first.hasMore, ring.cancel(id) else { return false }
     return try answer(of: ring)?.user_data == id.userData(.itself)
+  }
+
+  /// What could not be tried for want of a descriptor is not what the kernel lacks.
+  private static func checkDescriptors(_ result: Int32) throws(RingRefusal) {
+    if result == -EMFILE || result == -ENFILE {
+      throw RingRefusal(reason: reason(for: Errno(rawValue: -result)))
+    }
   }
 
   /// The next completion, of a request that is answered at once.

@@ -54,7 +54,10 @@ extension UringBackend {
   func dropWhatWasRead(_ stream: ByteStream) {
     switch stream.whatWasRead {
     case .nothing: return
-    case .backlog(let count): stream.backlog.removeFirst(count)
+    case .backlog(let count):
+      let wasFull = stream.backlog.count > ByteStream.backlogLimit
+      stream.backlog.removeFirst(count)
+      if wasFull && stream.backlog.count <= ByteStream.backlogLimit { listAsChanged(stream) }
     case .firstBuffer: buffers.removeFirst(of: &stream.chain)
     }
     stream.whatWasRead = .nothing
@@ -64,10 +67,12 @@ extension UringBackend {
   @inline(__always)
   func keepWhatIsLeft(_ stream: ByteStream) {
     dropWhatWasRead(stream)
+    guard !stream.chain.isEmpty else { return }
     while !stream.chain.isEmpty {
       stream.backlog.append(buffers.first(of: stream.chain))
       buffers.removeFirst(of: &stream.chain)
     }
+    if stream.backlog.count > ByteStream.backlogLimit { listAsChanged(stream) }
   }
 }
 
@@ -108,6 +113,7 @@ extension UringBackend {
     let wantsInput =
       wanted.contains(.read) && !stream.readsByPoll && !stream.isQuiet && !stream.inputHasEnded
       && stream.clients.count < ByteStream.clientLimit
+      && stream.backlog.count <= ByteStream.backlogLimit
     if !wantsInput {
       guard stream.receive != .none, requests[stream.receive]?.state == .active else { return true }
       guard ring.cancel(stream.receive) else { return false }

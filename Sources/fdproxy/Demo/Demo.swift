@@ -3,13 +3,14 @@ import FDNet
 import FDPoller
 import Glibc
 import Logging
+import ReverseProxy
 
-/// `fdproxy demo`: an origin, the proxy in front of it and a load through it, in one process; then
-/// the bill.
+/// `fdproxy demo`: two origins, the proxy in front of them and a load through it, in one process;
+/// then the bill.
 struct Demo: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract:
-      "Show the proxy at work: an origin, a load through the proxy, and the ledgers after it.")
+      "Show the proxy at work: two origins, a load through the proxy, and the ledgers after it.")
 
   @Flag(help: "End after the summary instead of serving on.")
   var once = false
@@ -42,9 +43,10 @@ struct Demo: ParsableCommand {
   private func load() throws -> Bill {
     let stage = try DemoStage(waitingWith: io)
     let load = try Load(against: stage.proxyAddress, connections: Self.clients)
+    let origins = stage.originAddresses.map(\.description).joined(separator: " and ")
     say(
-      "\(Self.clients) clients → proxy on \(stage.proxyAddress), \(stage.proxyThreads) threads, "
-        + "\(stage.spares) spare connections → origin on \(stage.originAddress)\n")
+      "\(Self.clients) clients → proxy on \(stage.proxyAddress), \(stage.proxyThreads) threads, one "
+        + "pool, reuse always → origins on \(origins)\n")
     say(LiveLine.heading)
     var line = LiveLine()
     load.begin()
@@ -56,26 +58,26 @@ struct Demo: ParsableCommand {
     return try stage.close(load, unfinished: unfinished)
   }
 
-  /// Origin and proxy anew, until a signal ends them.
+  /// Origins and proxy anew, until a signal ends them.
   private func serve() throws {
-    let origin = try Origin()
-    defer { origin.stop() }
-    let configuration = DemoStage.proxyConfiguration(
-      listen: .loopback(port: 0), origin: origin.address)
+    let origins = try ["origin-a", "origin-b"].map { try DemoOrigin(named: $0, waitingWith: io) }
+    defer { for origin in origins { origin.stop() } }
+    let configuration = DemoStage.proxyConfiguration(origins: origins.map(\.address))
+    var settings = Settings(.http(configuration))
+    settings.logLevel = .warning
+    let logger = Logger.toStandardError(label: "fdproxy", level: .warning)
     try Lifetime.run(
-      configuration, DemoStage.pollerConfiguration(waitingWith: io),
-      .toStandardError(label: "fdproxy", level: .warning)
-    ) { addresses in
-      let address = addresses.joined(separator: ", ")
-      say("\nserving on \(address) until Ctrl-C; it echoes, for example to: nc \(netcat(address))")
-    }
+      DemoStage.pollerConfiguration(waitingWith: io), logger,
+      whenListening: { addresses in
+        say("\nserving on http://\(addresses.joined(separator: ", ")) until Ctrl-C; try curl -i")
+      },
+      { poller, whenDrained in
+        HTTPProcess(
+          settings, HTTPProxy(configuration, on: poller, logger, whenDrained: whenDrained), logger)
+      })
   }
 
   private func say(_ text: String) { StandardStream.output.write(text + "\n") }
-
-  private func netcat(_ address: String) -> String {
-    address.split(separator: ":").joined(separator: " ")
-  }
 }
 
 /// Waiting on the main thread.

@@ -1,61 +1,27 @@
+import FDHTTP
 import FDNet
 import FDPoller
 import Glibc
 import Logging
+import ReverseProxy
 
-/// The echo server that the demo's proxy forwards to.
-final class Origin {
-  private let poller: Poller
-  private let listener: Listener
-  var address: SocketAddress { listener.address }
-
-  init() throws {
-    var configuration = PollerConfiguration(threads: 1)
-    configuration.name = "origin"
-    configuration.logger = .toStandardError(label: "origin", level: .error)
-    poller = try Poller(configuration)
-    try poller.start()
-    do {
-      listener = try Listener(.loopback(port: 0), on: poller) { _ in Echo() }
-    } catch {
-      try? poller.stop()
-      throw error
-    }
-  }
-
-  func stop() {
-    listener.close()
-    try? poller.stop()
-  }
-}
-
-/// Sends everything back.
-private final class Echo: ConnectionHandler {
-  func received(_ bytes: RawSpan, on connection: Connection) {
-    if connection.write(bytes) == .queuedAboveWatermark { connection.pauseReading() }
-  }
-
-  func drained(_ connection: Connection) { connection.resumeReading() }
-}
-
-/// The origin and the proxy in front of it.
+/// Two origins and the proxy in front of them.
 final class DemoStage {
-  private let origin: Origin
+  private let origins: [DemoOrigin]
   private let poller: Poller
-  private let proxy: TCPProxy
+  let proxy: HTTPProxy
   private let drained: Latch
   let proxyAddress: SocketAddress
-  var originAddress: SocketAddress { origin.address }
+  var originAddresses: [SocketAddress] { origins.map(\.address) }
   var proxyThreads: Int { poller.loops.count }
-  var spares: Int { proxy.configuration.spares }
 
   init(waitingWith io: IOBackend) throws {
-    origin = try Origin()
+    origins = try ["origin-a", "origin-b"].map { try DemoOrigin(named: $0, waitingWith: io) }
     poller = try Poller(Self.pollerConfiguration(waitingWith: io))
     let drained = Latch()
     self.drained = drained
-    proxy = TCPProxy(
-      Self.proxyConfiguration(listen: .loopback(port: 0), origin: origin.address), on: poller,
+    proxy = HTTPProxy(
+      Self.proxyConfiguration(origins: origins.map(\.address)), on: poller,
       .toStandardError(label: "fdproxy", level: .error)
     ) { drained.open() }
     try poller.start()
@@ -63,7 +29,7 @@ final class DemoStage {
       proxyAddress = try proxy.listen()[0]
     } catch {
       try poller.stop()
-      origin.stop()
+      for origin in origins { origin.stop() }
       throw error
     }
   }
@@ -77,20 +43,17 @@ final class DemoStage {
     return configuration
   }
 
-  static func proxyConfiguration(
-    listen: SocketAddress, origin: SocketAddress
-  ) -> ProxyConfiguration {
-    var configuration = ProxyConfiguration(
-      listen: [NamedAddress(listen)], backends: [NamedAddress(origin)])
-    configuration.spares = 24
+  static func proxyConfiguration(origins: [SocketAddress]) -> HTTPProxyConfiguration {
+    let group = BackendGroupConfiguration(name: "origins", backends: origins.map(NamedAddress.init))
+    var configuration = HTTPProxyConfiguration(
+      listen: [NamedAddress(.loopback(port: 0))], groups: [group])
+    configuration.pool.reuse = .always
     configuration.drainTime = .seconds(5)
     return configuration
   }
 
   var snapshot: PollerSnapshot { poller.snapshot() }
-  var sessions: Int { proxy.sessions }
-  /// Connections to the origin that one loop has taken over from another.
-  var takenOver: Int { proxy.spares?.statistics.takenOver ?? 0 }
+  var pool: PoolStatistics { proxy.plan.pool.statistics }
 
   /// Drains and stops everything.
   ///
@@ -104,10 +67,11 @@ final class DemoStage {
     drained.wait(atMost: .seconds(10))
     try load.stop()
     try poller.stop()
-    origin.stop()
+    for origin in origins { origin.stop() }
     return Bill(
-      load: load.count, unfinished: unfinished, accepted: accepted,
-      spares: proxy.spares?.statistics, proxy: poller.snapshot().total,
-      liveDescriptors: poller.snapshot().liveDescriptors)
+      load: load.count, unfinished: unfinished, accepted: accepted, pool: pool,
+      http: proxy.service.statistics, retries: proxy.counts.reduce(0) { $0 + $1.retries.current },
+      originRequests: origins.reduce(0) { $0 + $1.statistics.requests },
+      poller: poller.snapshot().total, liveDescriptors: poller.snapshot().liveDescriptors)
   }
 }

@@ -1,3 +1,4 @@
+import FDHTTP
 import FDNet
 import FDPoller
 import Glibc
@@ -6,20 +7,23 @@ import Synchronization
 
 /// What a load has counted. Its own loop writes, anybody reads.
 final class LoadCount: Sendable {
-  let roundTrips = Atomic(0)
+  let answers = Atomic(0)
   let opened = Atomic(0)
   let closed = Atomic(0)
   /// Connections that the load itself reset.
   let resets = Atomic(0)
+  /// Posts that the proxy answered with 502: the origin had closed the connection in the very moment,
+  /// and a post must not be repeated.
+  let unlucky = Atomic(0)
   /// Answers that were wrong, and connections that ended by themselves or could not be made.
   let failures = Atomic(0)
 }
 
-/// Clients of the demo: each makes a connection, exchanges messages with an echo server, ends the
-/// connection in one way or the other, and begins again.
+/// Clients of the demo: each makes a connection, asks for this and that, ends the connection in one
+/// way or the other, and begins again.
 ///
 /// They begin again in waves, many at the same moment: some of the proxy's loops get more of them
-/// than they have spare connections, and help themselves at the others.
+/// than they have idle connections to the origins, and help themselves at the others.
 final class Load: @unchecked Sendable {
   let count = LoadCount()
   private let poller: Poller
@@ -27,16 +31,11 @@ final class Load: @unchecked Sendable {
   private let connections: Int
   private let isFinishing = Atomic(false)
   private let settings = ConnectionSettings(idleDeadline: .seconds(5))
+  private let reader = HTTPHeadReader()
   /// The clients that wait for the next wave. On the loop.
   private var waiting: [SplitMix] = []
 
   private static let timeBetweenWaves = Duration.milliseconds(50)
-
-  /// What messages are cut from; any bytes will do, as long as a wrong answer shows.
-  private let bytes: [UInt8] = {
-    var random = SplitMix(seed: 1)
-    return (0..<LoadClient.longestMessage * 2).map { _ in UInt8(truncatingIfNeeded: random.next()) }
-  }()
 
   init(against address: SocketAddress, connections: Int) throws {
     var configuration = PollerConfiguration(threads: 1)
@@ -85,7 +84,7 @@ final class Load: @unchecked Sendable {
     Connector.connect(to: address, on: loop, deadline: .seconds(5), settings: settings) { result in
       switch result {
       case .success(let connection):
-        let client = LoadClient(self.bytes, random, self.count) { self.ended($0.random) }
+        let client = LoadClient(self.reader, random, self.count) { self.ended($0.random) }
         connection.setHandler(client)
         client.ask(connection)
       case .failure:
@@ -101,25 +100,28 @@ final class Load: @unchecked Sendable {
   }
 }
 
-/// One connection of the load.
+/// One connection of the load: a request, its answer, the next request.
 private final class LoadClient: ConnectionHandler {
-  static let longestMessage = 2048
   private static let mostExchanges = 100
 
   private(set) var random: SplitMix
-  private let bytes: [UInt8]
+  private let reader: HTTPHeadReader
   private let count: LoadCount
   private let whenClosed: (LoadClient) -> Void
   private var exchangesLeft: Int
-  /// The part of `bytes` that has been sent and not come back yet.
+  private var isPost = false
+  /// The part of the demo's bytes that has not come back yet.
   private var expected = 0..<0
+  /// Nil until the answer's head has come.
+  private var body: HTTPBodyReader?
+  private var pending: [UInt8] = []
   private var isEnding = false
 
   init(
-    _ bytes: [UInt8], _ random: SplitMix, _ count: LoadCount,
+    _ reader: HTTPHeadReader, _ random: SplitMix, _ count: LoadCount,
     whenClosed: @escaping (LoadClient) -> Void
   ) {
-    self.bytes = bytes
+    self.reader = reader
     self.random = random
     self.count = count
     self.whenClosed = whenClosed
@@ -127,36 +129,85 @@ private final class LoadClient: ConnectionHandler {
   }
 
   func ask(_ connection: Connection) {
-    let length = Int.random(in: 1...Self.longestMessage, using: &random)
-    let start = Int.random(in: 0...bytes.count - length, using: &random)
+    let length = Int.random(in: 1...DemoBytes.longest, using: &random)
+    let start = Int.random(in: 0...DemoBytes.all.count - length, using: &random)
     expected = start..<start + length
-    connection.write(bytes[expected].span.bytes)
+    isPost = Int.random(in: 0..<10, using: &random) == 0
+    var request = isPost ? "POST /" : "GET /bytes/\(start)/\(length)"
+    request += " HTTP/1.1\r\nHost: demo\r\n"
+    request += isPost ? "Content-Length: \(length)\r\n\r\n" : "\r\n"
+    connection.write(request.utf8Span.span.bytes)
+    let bytes = DemoBytes.all
+    if isPost { connection.write(bytes.span.bytes.extracting(expected)) }
   }
 
-  func received(_ answer: RawSpan, on connection: Connection) {
-    let isRight =
-      answer.byteCount <= expected.count
-      && answer.withUnsafeBytes { answer in
-        bytes[expected].withUnsafeBytes {
-          memcmp(answer.baseAddress!, $0.baseAddress!, answer.count) == 0
-        }
+  func received(_ bytes: RawSpan, on connection: Connection) {
+    bytes.withUnsafeBytes { pending.append(contentsOf: $0) }
+    do {
+      try read(connection)
+    } catch {
+      connection.abort()
+    }
+  }
+
+  private func read(_ connection: Connection) throws {
+    let bytes = pending
+    var offset = 0
+    while offset < bytes.count {
+      if body == nil {
+        let rest = bytes.span.bytes.extracting(offset...)
+        guard let count = try reader.readResponse(rest) else { break }
+        let head = reader.response(in: rest)
+        offset += count
+        if isPost && head.status == .badGateway { return beUnlucky(connection) }
+        guard head.status == .ok else { throw WrongAnswer() }
+        body = HTTPBodyReader(head.framing(answering: isPost ? .post : .get))
       }
-    guard isRight else { return connection.abort() }
-    expected.removeFirst(answer.byteCount)
-    guard expected.isEmpty else { return }
-    count.roundTrips.add(1, ordering: .relaxed)
+      switch try body?.next(bytes.span.bytes, from: offset, trailers: reader) {
+      case .data(let range):
+        try check(bytes[range])
+        offset = range.upperBound
+        if body?.isComplete == true { answered(connection) }
+      case .end(let end):
+        offset = end
+        answered(connection)
+      case .incomplete, nil:
+        offset = bytes.count
+      }
+    }
+    pending.removeFirst(min(offset, pending.count))
+  }
+
+  private struct WrongAnswer: Error {}
+
+  private func check(_ answer: ArraySlice<UInt8>) throws {
+    guard answer.count <= expected.count,
+      answer.elementsEqual(DemoBytes.all[expected.prefix(answer.count)])
+    else { throw WrongAnswer() }
+    expected.removeFirst(answer.count)
+  }
+
+  private func answered(_ connection: Connection) {
+    guard expected.isEmpty else { return connection.abort() }
+    body = nil
+    count.answers.add(1, ordering: .relaxed)
     exchangesLeft -= 1
     if exchangesLeft > 0 { ask(connection) } else { end(connection) }
   }
 
-  /// A quarter ends with a reset; the others say that they are done and wait for the other side.
+  private func beUnlucky(_ connection: Connection) {
+    count.unlucky.add(1, ordering: .relaxed)
+    end(connection)
+  }
+
+  /// A quarter ends with a reset; the others close in order.
   private func end(_ connection: Connection) {
     isEnding = true
     if Int.random(in: 0..<4, using: &random) == 0 {
       count.resets.add(1, ordering: .relaxed)
       connection.abort()
     } else {
-      connection.finishOutput()
+      connection.close()
     }
   }
 
@@ -164,20 +215,5 @@ private final class LoadClient: ConnectionHandler {
     let isExpected = isEnding && (reason == .finished || reason == .aborted)
     if !isExpected { count.failures.add(1, ordering: .relaxed) }
     whenClosed(self)
-  }
-}
-
-/// The generator of Steele, Lea and Flood (SplitMix64): small, and the same every time.
-struct SplitMix: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var mixed = state
-    mixed = (mixed ^ mixed >> 30) &* 0xbf58_476d_1ce4_e5b9
-    mixed = (mixed ^ mixed >> 27) &* 0x94d0_49bb_1331_11eb
-    return mixed ^ mixed >> 31
   }
 }

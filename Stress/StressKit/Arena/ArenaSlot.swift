@@ -1,4 +1,5 @@
 import FDNet
+import FDPoller
 
 /// A place for one incarnation at a time. Its lock orders who gets which incarnation, and nothing
 /// of what they do with it.

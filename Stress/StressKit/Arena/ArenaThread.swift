@@ -1,5 +1,6 @@
 import FDDelays
 import FDNet
+import FDPoller
 import Glibc
 import SplitMask
 

@@ -30,6 +30,7 @@ public enum StressRun {
     guard let body = parameters.custody == .oneWord ? scenario : scenario.ofSplitMask else {
       throw StressError.unsuitable("the split-mask protocol has no \(scenario.name)")
     }
+    body.prepareProcess()
     let before =
       parameters.countsDescriptors
       ? Belongings(connections: Connection.liveCount, descriptors: OpenDescriptors()) : nil

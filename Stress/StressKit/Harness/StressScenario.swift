@@ -14,6 +14,10 @@ public protocol StressScenario: AnyObject, SendableMetatype {
   /// that have a poller, if nothing can.
   static var ofSplitMask: (any StressScenario.Type)? { get }
 
+  /// Brings about what the process keeps from its first run on, before what it has open is looked
+  /// at. On a thread that is no event loop.
+  static func prepareProcess()
+
   /// Prepares a run.
   ///
   /// - Parameter stage: what the run offers: parameters, pollers, threads, ledgers.
@@ -40,4 +44,7 @@ public protocol StressScenario: AnyObject, SendableMetatype {
 extension StressScenario {
   /// What has a poller runs on the poller's word.
   public static var ofSplitMask: (any StressScenario.Type)? { nil }
+
+  /// Most bring about nothing of that kind.
+  public static func prepareProcess() {}
 }

@@ -9,7 +9,7 @@ import Testing
 /// poller is gone then, and that its rings had nothing in flight and all their buffers.
 ///
 /// - Parameter rings: how they are made, where there are any.
-func withPoller(
+func withTestedPoller(
   threads: Int, groups: Int? = nil, rings: RingSetup = RingSetup(),
   _ body: (Poller) async throws -> Void
 ) async throws {

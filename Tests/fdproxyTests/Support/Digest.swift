@@ -1,4 +1,5 @@
 import Glibc
+import TestKit
 
 /// The SHA-256 of a stream of bytes, by sha256sum(1).
 final class Digest: @unchecked Sendable {

@@ -14,15 +14,19 @@ final class Proxy {
   ///   - arguments: in addition.
   ///   - listen: its address.
   ///   - descriptorLimit: hard and soft, or nil to leave it.
-  init(
+  convenience init(
     to backends: [String], _ arguments: [String] = [], listen: String = "127.0.0.1:0",
     descriptorLimit: Int? = nil
   ) async throws {
-    let all =
+    try await self.init(
       ["--mode", "tcp", "--io", TestedBackend.name, "--listen", listen]
-      + backends.flatMap { ["--backend", $0] } + arguments
+        + backends.flatMap { ["--backend", $0] } + arguments, descriptorLimit: descriptorLimit)
+  }
+
+  /// Starts one by these arguments alone.
+  init(_ arguments: [String], descriptorLimit: Int? = nil) async throws {
     program = try Program(
-      try Program.path(of: "fdproxy"), all, descriptorLimit: descriptorLimit)
+      try Program.path(of: "fdproxy"), arguments, descriptorLimit: descriptorLimit)
     port = try await program.waitFor("where it listens") { text in
       guard let line = text.split(separator: "\n").first(where: { $0.hasSuffix("listening") })
       else { return nil }

@@ -1,0 +1,8 @@
+import ArgumentParser
+
+do {
+  var command = try FDTunnel.parseAsRoot()
+  try command.run()
+} catch {
+  FDTunnel.end(with: error)
+}
