@@ -117,11 +117,10 @@ extension Connection {
     startDeadlines()
   }
 
-  /// Nothing of what was written waits here, and nothing is known to have arrived. Of a ring that is
-  /// known too late.
+  /// The kernel has what was written, and nothing is known to have arrived.
   private var isQuiet: Bool {
     output.isEmpty && outputState == .open && input != .paused && !hasMoreInput
-      && !loopReference.with { $0.holdsOutput }
+      && loopReference.with { $0.sendAll(handle) }
   }
 
   /// Closes at once: queued output is lost. Over TCP the peer gets a reset (SO_LINGER 0,

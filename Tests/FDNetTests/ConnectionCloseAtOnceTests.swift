@@ -10,7 +10,7 @@ import Testing
 @Suite(
   "A close that need not await the peer", .serialized, .everyBackend, .ledger, .connectionLedger)
 struct ConnectionCloseAtOnceTests {
-  @Test("is over at once, and the peer gets everything", .epollOnly, arguments: Family.all)
+  @Test("is over at once, and the peer gets everything", arguments: Family.all)
   func awaitingNobody(family: Family) async throws {
     try await withTestedPoller(threads: 1) { poller in
       let recorder = Recorder()
