@@ -16,10 +16,11 @@ import FDPoller
 public final class AsyncConnection: TaskExecutor, @unchecked Sendable {
   /// The connection itself, whose handler this object is: for its addresses, settings and state.
   public let connection: Connection
+  /// Where its tasks run.
+  let home: TaskHome
 
   // What follows is the home loop's alone, and no access lasts while other code of it runs.
 
-  @exclusivity(unchecked) private(set) var home: TaskHome!
   /// The bytes of the event that is being dealt with, as far as they are not read.
   @exclusivity(unchecked) var arrived = UnsafeRawBufferPointer(start: nil, count: 0)
   /// Bytes that were received and that nobody has read while their event lasted.
@@ -55,7 +56,8 @@ public final class AsyncConnection: TaskExecutor, @unchecked Sendable {
   /// As `init(_:)`, but somebody else makes `events` the connection's handler, on the same tick.
   init(withoutEvents connection: Connection) {
     self.connection = connection
-    home = TaskHome(of: self, on: connection.loop)
+    home = TaskHome(on: connection.loop)
+    home.serve(self)
     connection.setWantsInput(false)
   }
 

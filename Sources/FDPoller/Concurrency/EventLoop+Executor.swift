@@ -93,7 +93,7 @@ extension EventLoop {
     guard !home.holds(job.job, on: self) else { return }
     let outer = homeInHand
     homeInHand = job.home
-    job.job.runSynchronously(on: home.executor)
+    job.job.runSynchronously(on: home.executor.unsafelyUnwrapped)
     homeInHand = outer
   }
 

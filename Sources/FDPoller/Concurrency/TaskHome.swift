@@ -12,21 +12,29 @@ package final class TaskHome: @unchecked Sendable {
   private let address: Atomic<UInt>
   /// Every loop that was ever named: a thread that has read an address may use it.
   private var visited: [EventLoop]
+  // Set by `serve(_:)`, before the first job.
+
   /// Whose jobs these are.
-  package let executor: UnownedTaskExecutor
+  private(set) var executor: UnownedTaskExecutor?
   /// The executor itself, which outlives its home's jobs.
-  package unowned(unsafe) let resident: AnyObject
+  package private(set) unowned(unsafe) var resident: AnyObject?
 
   /// The new loop's own, written by the former one only before it gives the home away.
   private var isArriving = false
   private var held: [UnownedJob] = []
 
-  /// - Parameter executor: owns this object, and passes its jobs to `enqueue`.
-  package init(of executor: any TaskExecutor, on loop: EventLoop) {
-    self.executor = executor.asUnownedTaskExecutor()
-    resident = executor
+  /// A home for nobody yet. Callable from any thread.
+  package init(on loop: EventLoop) {
     address = Atomic(Self.address(of: loop))
     visited = [loop]
+  }
+
+  /// Takes in whose jobs these are. Called once, by who has made it.
+  ///
+  /// - Parameter executor: owns this object, and passes its jobs to `enqueue`.
+  package func serve(_ executor: any TaskExecutor) {
+    self.executor = executor.asUnownedTaskExecutor()
+    resident = executor
   }
 
   private static func address(of loop: EventLoop) -> UInt {
