@@ -81,8 +81,11 @@ enum RequestTarget {
       return
     }
     guard end > range.lowerBound else { throw HTTPViolation(reason) }
-    for offset in range.lowerBound..<end where !Syntax.isNameCharacter(byte(bytes, offset)) {
-      throw HTTPViolation(reason)
+    // Not a range, whose iterator checks each step.
+    var offset = range.lowerBound
+    while offset < end {
+      guard Syntax.isNameCharacter(byte(bytes, offset)) else { throw HTTPViolation(reason) }
+      offset &+= 1
     }
   }
 

@@ -240,7 +240,8 @@ extension EpollBackend {
     } else {
       milliseconds = -1
     }
-    let count = fdp_epoll_wait(epoll, events.baseAddress, Int32(events.count), milliseconds)
+    let mostEvents = Int32(truncatingIfNeeded: events.count)
+    let count = fdp_epoll_wait(epoll, events.baseAddress, mostEvents, milliseconds)
     precondition(
       count >= 0 || count == -EINTR, "epoll_wait fails only on EINTR while its set is open")
     return max(0, Int(count))
