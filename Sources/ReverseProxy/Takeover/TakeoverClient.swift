@@ -12,7 +12,7 @@ package enum TakeoverClient {
   /// - Throws: `TakeoverError`; nothing stays open then. `nobodyThere` says that there is no
   ///   predecessor.
   package static func take(
-    path: String, within deadline: Duration = .seconds(10)
+    path: String, within deadline: Duration = .seconds(30)
   ) throws(TakeoverError) -> Takeover {
     let until = TakeoverChannel.Deadline(in: deadline)
     let channel = try connect(path, until: until)
@@ -96,7 +96,7 @@ package final class Takeover {
   /// this process may wait at the path itself. Called once.
   ///
   /// - Throws: `TakeoverError` if the old process does not say that it has heard; it may go on then.
-  package func confirm(within deadline: Duration = .seconds(10)) throws(TakeoverError) {
+  package func confirm(within deadline: Duration = .seconds(30)) throws(TakeoverError) {
     let until = TakeoverChannel.Deadline(in: deadline)
     try channel.send(TakeoverMessage(.ready), until: until)
     _ = try channel.receive(.handedOver, until: until)

@@ -21,7 +21,7 @@ public struct StressParameters: Sendable {
   public var delays: DelayPlan?
   /// How long a live thread may be kept from its work by a machine that is busy: who does nothing
   /// for longer hangs.
-  public var patience = Duration.seconds(20)
+  public var patience = Duration.seconds(60)
   /// How many connections there are at once where there are many.
   public var connections = 10_000
   /// Whether the process has to have the same descriptors and connections afterwards as before. Not
