@@ -106,7 +106,7 @@ enum Growth {
         Requests go to the backends in turn, each a process on the other core. A single one is awake \
         most of the time; of several most sleep, and a proxy pays for waking them: 0.5 times a \
         request with one, 0.8 with two, 1.5 with 32 (fdproxy's sched:sched_waking). HAProxy's curve \
-        rises as well, by less.
+        rises as well.
         """,
       contenders: contenders(
         plan.isQuick ? [.fdproxy("http")] : [.fdproxy("http"), .haproxy("http")],
