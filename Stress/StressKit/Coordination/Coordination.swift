@@ -21,7 +21,7 @@ public final class Coordination: StressScenario {
 
   private static let tasksPerRole = 8
 
-  /// The concurrency runtime opens its timers when a task sleeps for the first time.
+  /// The concurrency runtime opens what its timers need when a task sleeps for the first time.
   public static func prepareProcess() {
     let slept = Tally()
     Task.detached {

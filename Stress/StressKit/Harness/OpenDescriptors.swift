@@ -1,6 +1,7 @@
 import Glibc
 
-/// The descriptors that this process has open at one moment, as /proc/self/fd tells.
+/// The descriptors that this process has open at one moment, as /proc/self/fd tells; without timers,
+/// which only the concurrency runtime opens, one for each clock when it first waits for that.
 struct OpenDescriptors {
   /// The numbers and what they lead to, without the one that reads them; nil if they cannot be read.
   private let targets: [Int32: String]?
@@ -18,7 +19,8 @@ struct OpenDescriptors {
         String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
       }
       guard let fd = Int32(name), fd != dirfd(folder) else { continue }
-      found[fd] = Self.target(of: "/proc/self/fd/\(fd)")
+      let target = Self.target(of: "/proc/self/fd/\(fd)")
+      if target != "anon_inode:[timerfd]" { found[fd] = target }
     }
     targets = found
   }
