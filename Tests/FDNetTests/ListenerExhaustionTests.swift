@@ -80,7 +80,8 @@ struct ListenerExhaustionTests {
       try await eventually {
         try queueUp()
         let earlier = before
-        (before, since) = (try Counts(of: child), .now)
+        since = .now
+        before = try Counts(of: child)
         try await Task.sleep(for: .milliseconds(300))
         return earlier.pauses + 3 < before.pauses && earlier.accepted == before.accepted
       })
