@@ -15,14 +15,14 @@ import Testing
   /// Counts what it does at a time, and does nothing until it may.
   private final class Counted: Sendable {
     let now = Tally()
-    let most = Tally()
+    let most = Guarded(0)
     let order = Guarded<[String]>([])
     let gate = Gate()
 
     func serve(_ link: OriginLink, pausing microseconds: UInt32 = 0) {
       while let request = link.takeRequest() {
         let count = now.add()
-        if count > most.value { most.value = count }
+        most.withLock { $0 = max($0, count) }
         order.withLock { $0.append(String(request.firstLine.split(separator: " ")[1])) }
         gate.wait()
         if microseconds > 0 { usleep(microseconds) }
@@ -36,12 +36,16 @@ import Testing
     _ threads: Int
   ) async throws {
     let counted = Counted()
-    counted.gate.open()
     let origin = ScriptedOrigin { counted.serve($0, pausing: 500) }
     try await withProxy(threads: threads, to: [origin]) {
       $0.groups[0].connectionsPerBackend = 3
     } _: { test in
       let answered = Tally()
+      // So many at once there are, if it takes a moment.
+      async let beginning: Void = {
+        _ = await eventually { counted.now.value >= 3 }
+        counted.gate.open()
+      }()
       await Crew.run(12) { number in
         let client = test.client()
         for _ in 0..<10 {
@@ -49,6 +53,7 @@ import Testing
           if client.takeAnswer()?.bodyText == "ok" { answered.add() }
         }
       }
+      await beginning
       #expect(answered.value == 120)
       #expect(test.proxy.counts.reduce(0) { $0 + $1.queued.current } > 0)
     }
